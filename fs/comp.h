@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * A compartment that is open: its trees, its running transaction, its inodes in memory.
+ *
+ * Lock order (doc/LOCKING), outermost first: commit -> txn -> names -> range -> inode locks (a directory before what is in it;
+ * otherwise by number) -> table -> alloc -> list, inodes, nodes, page map. A commit holds `commit` throughout and `txn` exclusively only while
+ * it seals; operations hold `txn` shared from txn_begin to txn_end.
+ */
+#ifndef CLOISON_FS_COMP_H
+#define CLOISON_FS_COMP_H
+
+#include "common/base.h"
+#include "common/fault.h"
+#include "common/secret.h"
+#include "fs/fs.h"
+#include "fs/inode.h"
+#include "fs/journal.h"
+#include "fs/pageio.h"
+#include "fs/tree.h"
+
+#include <pthread.h>
+
+#define COMP_LEFTOVERS 65536u /* object numbers that one transaction may hand out */
+
+struct comp_ops {
+	struct journal_op *ops;
+	size_t n, cap;
+};
+
+struct comp {
+	unsigned rank;
+	uint8_t id[16];
+	struct store *store;            /* owned */
+	struct store_file *lease;
+	bool writable;                  /* holds the lease exclusively */
+	bool read_only;                 /* nothing may be written, not even a replay */
+	struct pageio io;
+	struct node_cache *nodes;
+	struct journal *journal;
+	struct seal_key root_key;
+	bool was_clean;                 /* as the root page said when it was opened */
+	unsigned replayed;              /* records of the journal found when it was opened */
+
+	pthread_rwlock_t table;         /* guards itable */
+	struct tree itable;
+	pthread_mutex_t alloc;          /* guards the next eight */
+	struct tree ibitmap, orphans;
+	uint64_t inodes_used, inode_limit, inode_hint, n_orphans;
+	uint64_t next_object;
+	uint64_t committed_next_object; /* as the last commit has it */
+
+	pthread_mutex_t commit;         /* one commit at a time; guards the journal */
+	pthread_rwlock_t txn;
+	pthread_rwlock_t names;         /* shared: changes of names in one directory; exclusive: rename, which locks several */
+	uint64_t running;               /* transaction number; changes under txn exclusively */
+	atomic_uint_fast64_t committed; /* last durable transaction */
+	atomic_uint_fast64_t dirty_pages;
+	atomic_int failed;              /* 0, or the errno of the sync that made the compartment read-only */
+	uint64_t generation, committed_generation; /* mount generation */
+	uint64_t anchor;
+	uint64_t data_limit;            /* dirty pages after which operations wait for a commit */
+	uint32_t op_pages;              /* most pages that one operation may dirty as data */
+	pthread_mutex_t list;           /* guards the next three */
+	struct list dirty;              /* inodes changed in the running transaction */
+	size_t n_dirty;
+	struct comp_ops ops;            /* operations of objects without an inode any more */
+	int64_t first_dirty_ms;         /* when the running transaction got its first change; 0 = none */
+	int64_t last_commit_ms;
+
+	struct inode_cache *inodes;
+	atomic_uint_fast64_t commits, checkpoints;
+	void (*kick)(void *arg);        /* wakes the background thread */
+	void *kick_arg;
+};
+
+/* New compartment folder in volume: journal, folders, an empty root directory. Durable on return. */
+int comp_format(struct store *volume, const struct fs_compartment *c, uint32_t mode, uint32_t uid, uint32_t gid,
+		const struct fs_config *cfg, struct fault *f) CL_MUST_USE;
+/* See fs_open. writable: take the lease for writing. */
+int comp_open(struct store *volume, const struct fs_compartment *c, bool writable, const struct fs_config *cfg,
+	      struct comp **ret, struct fault *f) CL_MUST_USE;
+/* Commits, checkpoints, marks clean, frees. Returns the first error. */
+int comp_close(struct comp *c) CL_MUST_USE;
+/* Frees without writing anything. */
+void comp_free(struct comp *c);
+
+int comp_ops_add(struct comp_ops *o, uint32_t code, uint64_t object, uint64_t a, uint64_t b) CL_MUST_USE;
+
+/* New object number. Alloc lock is taken here. */
+uint64_t comp_new_object(struct comp *c);
+
+/* Root page in memory to and from its disk form. */
+int comp_read_root(struct comp *c, struct fault *f) CL_MUST_USE;
+int comp_seal_root(struct comp *c, bool clean, struct pagebuf *buf) CL_MUST_USE;
+
+int64_t comp_now_ms(void);
+
+#endif

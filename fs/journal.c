@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Redo log: headers, records, the ring. */
+#include "fs/journal.h"
+
+#include "common/bytes.h"
+#include "common/list.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#define RING 2u            /* first page of the ring in the file */
+#define CHUNK_PAGES 64u    /* pages put together for one write */
+#define HEADER_LEN 512u
+
+struct disk_header {
+	char magic[8];
+	le32 version;
+	le32 zero;
+	uint8_t id[16];
+	le64 pages;
+	le64 tail;
+	le64 seq;
+	le64 generation;
+	uint8_t check[16];
+};
+static_assert(offsetof(struct disk_header, check) == 64, "journal header");
+
+struct disk_record {
+	char magic[8];
+	le64 seq;
+	uint8_t id[16];
+	le32 pages;
+	le32 head_pages;
+	le32 n_blocks;
+	le32 n_ops;
+	uint8_t check[16];
+};
+static_assert(sizeof(struct disk_record) == 64, "journal record");
+
+struct disk_block {
+	le64 object, page;
+};
+
+struct disk_op {
+	le32 code, zero;
+	le64 object, a, b;
+};
+static_assert(sizeof(struct disk_op) == 32, "journal operation");
+
+/* Where a record of the running log ends, so that the tail can be moved to it. */
+struct mark {
+	struct list in;
+	uint64_t seq, end;
+};
+
+struct journal {
+	struct store *store;
+	struct store_file *file;
+	uint8_t id[16];
+	uint64_t pages;
+	uint64_t tail, head;      /* positions that only rise; ring page = position mod pages */
+	atomic_uint_fast64_t free; /* pages, for the getters */
+	uint64_t seq;             /* of the next record */
+	uint64_t tail_seq;
+	uint64_t generation;
+	struct list marks;
+	uint8_t *chunk;           /* CHUNK_PAGES pages */
+};
+
+static void check_of(const void *p, size_t n, uint8_t out[static 16])
+{
+	XXH128_canonical_t c;
+	XXH128_canonicalFromHash(&c, XXH3_128bits(p, n));
+	memcpy(out, c.digest, 16);
+}
+
+static void encode_header(const struct journal *j, uint8_t out[static CL_PAGE])
+{
+	struct disk_header h = {
+		.magic = { 'C', 'L', 'O', 'I', 'S', 'O', 'N', 'J' },
+		.version = le32_of(1),
+		.pages = le64_of(j->pages),
+		.tail = le64_of(j->tail % j->pages),
+		.seq = le64_of(j->tail_seq),
+		.generation = le64_of(j->generation),
+	};
+
+	memcpy(h.id, j->id, 16);
+	check_of(&h, offsetof(struct disk_header, check), h.check);
+	memset(out, 0, CL_PAGE);
+	memcpy(out, &h, sizeof h);
+}
+
+static int write_headers(struct journal *j)
+{
+	uint8_t page[CL_PAGE];
+
+	encode_header(j, page);
+	for (unsigned i = 0; i < RING; i++) {
+		int err = j->store->ops->pwrite(j->store, j->file, page, HEADER_LEN, (uint64_t)i * CL_PAGE);
+		if (err)
+			return err;
+	}
+	return j->store->ops->sync(j->store, j->file);
+}
+
+int journal_format(struct store *s, const uint8_t id[static 16], uint32_t pages, uint64_t seq)
+{
+	struct journal j = { .store = s, .pages = pages, .seq = seq, .tail_seq = seq, .generation = 1 };
+
+	memcpy(j.id, id, 16);
+	int err = s->ops->open(s, "journal", STORE_CREATE | STORE_EXCL, &j.file);
+	if (err)
+		return err;
+	uint8_t *zero = calloc(CHUNK_PAGES, CL_PAGE);
+	if (!zero)
+		err = -ENOMEM;
+	/* Written, not only reserved: a later fdatasync then has no block to allocate or to convert. */
+	for (uint32_t p = 0; !err && p < pages + RING; p += CHUNK_PAGES)
+		err = s->ops->pwrite(s, j.file, zero, (size_t)CL_MIN(CHUNK_PAGES, pages + RING - p) * CL_PAGE,
+				     (uint64_t)p * CL_PAGE);
+	free(zero);
+	if (!err)
+		err = write_headers(&j);
+	s->ops->close(s, j.file);
+	return err;
+}
+
+/* 0, -EUCLEAN or -EPROTONOSUPPORT. */
+static int decode_header(const struct journal *j, const uint8_t *page, struct disk_header *ret)
+{
+	uint8_t check[16];
+
+	memcpy(ret, page, sizeof *ret);
+	check_of(ret, offsetof(struct disk_header, check), check);
+	if (memcmp(ret->magic, "CLOISONJ", 8) || memcmp(check, ret->check, 16) || memcmp(ret->id, j->id, 16))
+		return -EUCLEAN;
+	if (le32_get(ret->version) != 1)
+		return -EPROTONOSUPPORT;
+	uint64_t pages = le64_get(ret->pages);
+	if (pages < JOURNAL_PAGES_MIN || pages > JOURNAL_PAGES_MAX || le64_get(ret->tail) >= pages || le64_get(ret->seq) == 0)
+		return -EUCLEAN;
+	return 0;
+}
+
+int journal_open(struct store *s, const uint8_t id[static 16], bool read_only, struct journal **ret)
+{
+	uint8_t page[CL_PAGE];
+	struct journal *j = calloc(1, sizeof *j);
+	int err, best = -EUCLEAN;
+
+	if (!j)
+		return -ENOMEM;
+	list_init(&j->marks);
+	j->store = s;
+	memcpy(j->id, id, 16);
+	j->chunk = aligned_alloc(CL_PAGE, (size_t)CHUNK_PAGES * CL_PAGE);
+	if (!j->chunk) {
+		free(j);
+		return -ENOMEM;
+	}
+	err = s->ops->open(s, "journal", read_only ? STORE_RDONLY : STORE_RDWR, &j->file);
+	if (err)
+		goto fail;
+	for (unsigned i = 0; i < RING; i++) {
+		struct disk_header h;
+		size_t got;
+		err = s->ops->pread(s, j->file, page, CL_PAGE, (uint64_t)i * CL_PAGE, &got);
+		if (!err && got < HEADER_LEN)
+			err = -EUCLEAN;
+		if (!err)
+			err = decode_header(j, page, &h);
+		if (err == -EPROTONOSUPPORT && best)
+			best = err;
+		if (err || le64_get(h.generation) <= j->generation)
+			continue;
+		best = 0;
+		j->generation = le64_get(h.generation);
+		j->pages = le64_get(h.pages);
+		j->tail = j->head = le64_get(h.tail);
+		j->seq = j->tail_seq = le64_get(h.seq);
+	}
+	if (best) {
+		err = best;
+		goto fail;
+	}
+	atomic_store(&j->free, j->pages);
+	*ret = j;
+	return 0;
+fail:
+	journal_close(j);
+	return err;
+}
+
+void journal_close(struct journal *j)
+{
+	if (!j)
+		return;
+	while (!list_empty(&j->marks)) {
+		struct mark *m = list_item(j->marks.next, struct mark, in);
+		list_del(&m->in);
+		free(m);
+	}
+	if (j->file)
+		j->store->ops->close(j->store, j->file);
+	free(j->chunk);
+	free(j);
+}
+
+/* Reads n ring pages from position pos. What the file does not have reads as zeros. */
+static int read_ring(struct journal *j, uint64_t pos, void *out, uint64_t n)
+{
+	uint8_t *o = out;
+
+	while (n) {
+		uint64_t at = pos % j->pages;
+		uint64_t run = CL_MIN(n, j->pages - at);
+		size_t got;
+		int err = j->store->ops->pread(j->store, j->file, o, run * CL_PAGE, (RING + at) * CL_PAGE, &got);
+		if (err)
+			return err;
+		memset(o + got, 0, run * CL_PAGE - got);
+		o += run * CL_PAGE;
+		pos += run;
+		n -= run;
+	}
+	return 0;
+}
+
+static uint64_t head_pages(uint64_t n_blocks, uint64_t n_ops)
+{
+	return (sizeof(struct disk_record) + n_blocks * sizeof(struct disk_block) + n_ops * sizeof(struct disk_op) +
+		CL_PAGE - 1) / CL_PAGE;
+}
+
+uint32_t journal_record_pages(uint32_t n_blocks, uint32_t n_ops)
+{
+	return (uint32_t)(head_pages(n_blocks, n_ops) + n_blocks);
+}
+
+/* True iff the first page of a record at its place may be the record of transaction seq (0: of any). */
+static bool plausible(const struct journal *j, const struct disk_record *r, uint64_t seq)
+{
+	uint64_t blocks = le32_get(r->n_blocks), ops = le32_get(r->n_ops);
+
+	return !memcmp(r->magic, "CLOISONT", 8) && !memcmp(r->id, j->id, 16) && (!seq || le64_get(r->seq) == seq) &&
+	       le32_get(r->head_pages) == head_pages(blocks, ops) && le32_get(r->pages) <= j->pages &&
+	       le32_get(r->pages) == le32_get(r->head_pages) + blocks;
+}
+
+/* A whole record at pos into *ret_buf (malloc'ed). 0, 1 when there is none, or an error. */
+static int read_record(struct journal *j, uint64_t pos, uint64_t seq, uint8_t **ret_buf)
+{
+	uint8_t first[CL_PAGE], check[16];
+	struct disk_record r;
+	int err = read_ring(j, pos, first, 1);
+
+	if (err)
+		return err;
+	memcpy(&r, first, sizeof r);
+	if (!plausible(j, &r, seq))
+		return 1;
+	size_t n = (size_t)le32_get(r.pages) * CL_PAGE;
+	uint8_t *buf = malloc(n);
+	if (!buf)
+		return -ENOMEM;
+	err = read_ring(j, pos, buf, le32_get(r.pages));
+	if (!err) {
+		memset(buf + offsetof(struct disk_record, check), 0, 16);
+		check_of(buf, n, check);
+		if (memcmp(check, r.check, 16))
+			err = 1;
+	}
+	if (err) {
+		free(buf);
+		return err;
+	}
+	*ret_buf = buf;
+	return 0;
+}
+
+static int give_record(const uint8_t *buf, int (*fn)(void *arg, const struct journal_record *r), void *arg)
+{
+	struct disk_record r;
+	memcpy(&r, buf, sizeof r);
+	uint32_t n_blocks = le32_get(r.n_blocks), n_ops = le32_get(r.n_ops);
+	struct journal_block *blocks = calloc(n_blocks + 1, sizeof *blocks);
+	struct journal_op *ops = calloc(n_ops + 1, sizeof *ops);
+	int err = blocks && ops ? 0 : -ENOMEM;
+	const uint8_t *p = buf + sizeof r;
+
+	for (uint32_t i = 0; !err && i < n_blocks; i++, p += sizeof(struct disk_block)) {
+		struct disk_block b;
+		memcpy(&b, p, sizeof b);
+		blocks[i] = (struct journal_block){ le64_get(b.object), le64_get(b.page),
+						    buf + ((size_t)le32_get(r.head_pages) + i) * CL_PAGE };
+		if (blocks[i].object >> 63 || blocks[i].page >> 47)
+			err = -EUCLEAN;
+	}
+	for (uint32_t i = 0; !err && i < n_ops; i++, p += sizeof(struct disk_op)) {
+		struct disk_op o;
+		memcpy(&o, p, sizeof o);
+		ops[i] = (struct journal_op){ le32_get(o.code), le64_get(o.object), le64_get(o.a), le64_get(o.b) };
+		if (ops[i].code < JOURNAL_REMOVE || ops[i].code > JOURNAL_PUNCH || ops[i].object <= 3 ||
+		    ops[i].object >> 63 || ops[i].a >> 47 || ops[i].b >> 47)
+			err = -EUCLEAN;
+	}
+	if (!err)
+		err = fn(arg, &(struct journal_record){ le64_get(r.seq), n_blocks, n_ops, blocks, ops });
+	free(blocks);
+	free(ops);
+	return err;
+}
+
+static int add_mark(struct journal *j, uint64_t seq, uint64_t end)
+{
+	struct mark *m = malloc(sizeof *m);
+	if (!m)
+		return -ENOMEM;
+	m->seq = seq;
+	m->end = end;
+	list_add_tail(&j->marks, &m->in);
+	return 0;
+}
+
+int journal_scan(struct journal *j, int (*fn)(void *arg, const struct journal_record *r), void *arg, bool *ret_broken)
+{
+	uint8_t *buf = NULL;
+	int err;
+
+	*ret_broken = false;
+	for (;;) {
+		if (j->head - j->tail >= j->pages)
+			break;
+		err = read_record(j, j->head, j->seq, &buf);
+		if (err < 0)
+			return err;
+		if (err)
+			break;
+		struct disk_record r;
+		memcpy(&r, buf, sizeof r);
+		if (j->head + le32_get(r.pages) > j->tail + j->pages) {
+			free(buf);
+			break;
+		}
+		err = add_mark(j, j->seq, j->head + le32_get(r.pages));
+		if (!err)
+			err = give_record(buf, fn, arg);
+		free(buf);
+		if (err)
+			return err;
+		j->head += le32_get(r.pages);
+		j->seq++;
+	}
+	atomic_store(&j->free, j->pages - (j->head - j->tail));
+	/* A torn record can only be the last: anything valid and newer behind it means damage. */
+	for (uint64_t pos = j->head; pos < j->tail + j->pages; pos++) {
+		struct disk_record r;
+		uint8_t first[CL_PAGE];
+		err = read_ring(j, pos, first, 1);
+		if (err)
+			return err;
+		memcpy(&r, first, sizeof r);
+		if (!plausible(j, &r, 0) || le64_get(r.seq) <= j->seq)
+			continue;
+		err = read_record(j, pos, 0, &buf);
+		if (err < 0)
+			return err;
+		if (!err) {
+			free(buf);
+			*ret_broken = true;
+			break;
+		}
+	}
+	return 0;
+}
+
+uint32_t journal_free(const struct journal *j)
+{
+	return (uint32_t)atomic_load(&((struct journal *)(uintptr_t)j)->free);
+}
+
+uint32_t journal_size(const struct journal *j)
+{
+	return (uint32_t)j->pages;
+}
+
+uint64_t journal_next(const struct journal *j)
+{
+	return j->seq;
+}
+
+/* Pages of a record on their way to the ring, put together to chunks. */
+struct writer {
+	struct journal *j;
+	uint64_t pos; /* of the chunk's first page */
+	uint32_t n;
+};
+
+static int flush(struct writer *w)
+{
+	struct journal *j = w->j;
+	const uint8_t *p = j->chunk;
+
+	while (w->n) {
+		uint64_t at = w->pos % j->pages;
+		uint32_t run = (uint32_t)CL_MIN(w->n, j->pages - at);
+		int err = j->store->ops->pwrite(j->store, j->file, p, (size_t)run * CL_PAGE, (RING + at) * CL_PAGE);
+		if (err)
+			return err;
+		p += (size_t)run * CL_PAGE;
+		w->pos += run;
+		w->n -= run;
+	}
+	return 0;
+}
+
+static int put(struct writer *w, const uint8_t *page)
+{
+	memcpy(w->j->chunk + (size_t)w->n * CL_PAGE, page, CL_PAGE);
+	return ++w->n == CHUNK_PAGES ? flush(w) : 0;
+}
+
+int journal_append(struct journal *j, uint64_t seq, const struct journal_block *blocks, uint32_t n_blocks,
+		   const struct journal_op *ops, uint32_t n_ops)
+{
+	uint32_t n_head = (uint32_t)head_pages(n_blocks, n_ops);
+	uint32_t pages = n_head + n_blocks;
+
+	if (seq != j->seq)
+		return -EINVAL;
+	if (pages > journal_free(j))
+		return -ENOSPC;
+	uint8_t *head = calloc(n_head, CL_PAGE);
+	XXH3_state_t *hash = XXH3_createState();
+	int err = head && hash ? 0 : -ENOMEM;
+	if (err)
+		goto out;
+
+	struct disk_record r = {
+		.magic = { 'C', 'L', 'O', 'I', 'S', 'O', 'N', 'T' },
+		.seq = le64_of(seq),
+		.pages = le32_of(pages),
+		.head_pages = le32_of(n_head),
+		.n_blocks = le32_of(n_blocks),
+		.n_ops = le32_of(n_ops),
+	};
+	memcpy(r.id, j->id, 16);
+	memcpy(head, &r, sizeof r);
+	uint8_t *p = head + sizeof r;
+	for (uint32_t i = 0; i < n_blocks; i++, p += sizeof(struct disk_block)) {
+		struct disk_block b = { le64_of(blocks[i].object), le64_of(blocks[i].page) };
+		memcpy(p, &b, sizeof b);
+	}
+	for (uint32_t i = 0; i < n_ops; i++, p += sizeof(struct disk_op)) {
+		struct disk_op o = { le32_of(ops[i].code), le32_of(0), le64_of(ops[i].object), le64_of(ops[i].a),
+				     le64_of(ops[i].b) };
+		memcpy(p, &o, sizeof o);
+	}
+	XXH3_128bits_reset(hash);
+	XXH3_128bits_update(hash, head, (size_t)n_head * CL_PAGE);
+	for (uint32_t i = 0; i < n_blocks; i++)
+		XXH3_128bits_update(hash, blocks[i].data, CL_PAGE);
+	XXH128_canonical_t c;
+	XXH128_canonicalFromHash(&c, XXH3_128bits_digest(hash));
+	memcpy(head + offsetof(struct disk_record, check), c.digest, 16);
+
+	struct writer w = { j, j->head, 0 };
+	for (uint32_t i = 0; i < n_head && !err; i++)
+		err = put(&w, head + (size_t)i * CL_PAGE);
+	for (uint32_t i = 0; i < n_blocks && !err; i++)
+		err = put(&w, blocks[i].data);
+	if (!err)
+		err = flush(&w);
+	if (!err)
+		err = j->store->ops->sync(j->store, j->file);
+	if (!err)
+		err = add_mark(j, seq, j->head + pages);
+	if (err)
+		goto out;
+	j->head += pages;
+	j->seq++;
+	atomic_fetch_sub(&j->free, pages);
+out:
+	XXH3_freeState(hash);
+	free(head);
+	return err;
+}
+
+int journal_advance(struct journal *j, uint64_t seq)
+{
+	uint64_t to = j->tail;
+
+	for (struct list *l = j->marks.next; l != &j->marks; l = l->next) {
+		struct mark *m = list_item(l, struct mark, in);
+		if (m->seq > seq)
+			break;
+		to = m->end;
+	}
+	if (to == j->tail)
+		return 0;
+	uint64_t old_tail = j->tail, old_seq = j->tail_seq;
+	j->tail = to;
+	j->tail_seq = seq + 1;
+	j->generation++;
+	int err = write_headers(j);
+	if (err) {
+		j->tail = old_tail;
+		j->tail_seq = old_seq;
+		return err;
+	}
+	while (!list_empty(&j->marks)) {
+		struct mark *m = list_item(j->marks.next, struct mark, in);
+		if (m->seq > seq)
+			break;
+		list_del(&m->in);
+		free(m);
+	}
+	atomic_store(&j->free, j->pages - (j->head - j->tail));
+	return 0;
+}

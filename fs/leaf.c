@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Data leaves: runs in and out. */
+#include "fs/leaf.h"
+
+#include "common/secret.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SCRATCH_PAGES (LEAF_RUN + 16u)
+
+static pthread_key_t scratch_key;
+static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
+static int scratch_err;
+
+static void make_scratch_key(void)
+{
+	scratch_err = pthread_key_create(&scratch_key, free);
+}
+
+uint8_t *leaf_scratch(void)
+{
+	pthread_once(&scratch_once, make_scratch_key);
+	if (scratch_err)
+		return NULL;
+	uint8_t *p = pthread_getspecific(scratch_key);
+	if (!p) {
+		p = aligned_alloc(CL_PAGE, (size_t)SCRATCH_PAGES * CL_PAGE);
+		if (p && pthread_setspecific(scratch_key, p)) {
+			free(p);
+			p = NULL;
+		}
+	}
+	return p;
+}
+
+static void place_of(const struct tree *t, uint64_t index, struct seal_place *ret)
+{
+	memcpy(ret->compartment, t->io->id, 16);
+	ret->object = t->object;
+	ret->index = index;
+	ret->level = 0;
+}
+
+/* One leaf whose ciphertext was read with others. */
+static int open_leaf(struct tree *t, uint64_t leaf, const struct seal_ref *ref, const uint8_t *raw, bool mapped, uint8_t *out)
+{
+	uint8_t page[CL_PAGE] __attribute__((aligned(64)));
+	struct seal_place place;
+
+	place_of(t, leaf, &place);
+	if (mapped && pagemap_read(t->io->map, t->object, pageio_lower_leaf(leaf), page))
+		raw = page;
+	int err = seal_open_page(&t->key, &place, ref, raw, out);
+	/*
+	 * The page may have come home between the look into the map and the read. Once more, in that order; if it is damage,
+	 * this also tells the log.
+	 */
+	return err == -EBADMSG ? pageio_open(t->io, &t->key, &place, ref, out) : err;
+}
+
+int leaf_read(struct tree *t, uint64_t first, uint32_t n, const struct seal_ref *refs, void *out)
+{
+	uint8_t *scratch = leaf_scratch();
+	uint8_t *o = out;
+	uint32_t from = 0, to = n;
+
+	if (!scratch)
+		return -ENOMEM;
+	while (from < to && seal_ref_is_hole(&refs[from])) {
+		memset(o + (size_t)from * CL_PAGE, 0, CL_PAGE);
+		from++;
+	}
+	while (to > from && seal_ref_is_hole(&refs[to - 1])) {
+		to--;
+		memset(o + (size_t)to * CL_PAGE, 0, CL_PAGE);
+	}
+	if (from == to)
+		return 0;
+	bool mapped = pagemap_has_object(t->io->map, t->object);
+	if (to - from == 1 && mapped) {
+		struct seal_place place;
+		place_of(t, first + from, &place);
+		return pageio_open(t->io, &t->key, &place, &refs[from], o + (size_t)from * CL_PAGE);
+	}
+	/* One read, index pages in between and all: they are few. */
+	uint64_t base = pageio_lower_leaf(first + from);
+	uint64_t end = pageio_lower_leaf(first + to - 1) + 1;
+	if (end - base > SCRATCH_PAGES)
+		return -EINVAL;
+	int err = pageio_read_raw(t->io, t->object, base, scratch, (size_t)(end - base));
+	if (err == -EUCLEAN)
+		err = -EBADMSG;
+	for (uint32_t i = from; i < to && !err; i++) {
+		if (seal_ref_is_hole(&refs[i]))
+			memset(o + (size_t)i * CL_PAGE, 0, CL_PAGE);
+		else
+			err = open_leaf(t, first + i, &refs[i],
+					scratch + (size_t)(pageio_lower_leaf(first + i) - base) * CL_PAGE, mapped,
+					o + (size_t)i * CL_PAGE);
+	}
+	return err;
+}
+
+int leaf_seal_home(struct tree *t, uint64_t first, uint32_t n, const void *plain, struct leaf_run *ret)
+{
+	struct seal_place place;
+	uint8_t *scratch = leaf_scratch();
+
+	if (!scratch)
+		return -ENOMEM;
+	ret->first = first;
+	ret->n = n;
+	ret->home = true;
+	place_of(t, first, &place);
+	int err = seal_pages(t->io->source, &t->key, &place, plain, scratch, ret->refs, n);
+	for (uint32_t i = 0, run; i < n && !err; i += run) {
+		uint64_t at = pageio_lower_leaf(first + i);
+		for (run = 1; i + run < n && pageio_lower_leaf(first + i + run) == at + run; run++)
+			;
+		err = pageio_write_home(t->io, t->object, at, scratch + (size_t)i * CL_PAGE, run);
+	}
+	return err;
+}
+
+static void drop_bufs(struct tree *t, struct leaf_run *run, uint32_t from)
+{
+	for (uint32_t i = from; i < run->n; i++)
+		pagemap_put_buf(t->io->map, run->bufs[i]);
+}
+
+int leaf_seal_running(struct tree *t, uint64_t first, uint32_t n, const void *plain, struct leaf_run *ret)
+{
+	struct seal_place place;
+	int err = 0;
+
+	ret->first = first;
+	ret->n = 0;
+	ret->home = false;
+	for (uint32_t i = 0; i < n && !err; i++) {
+		struct pagebuf *b = pagemap_get_buf(t->io->map);
+		if (!b) {
+			err = -ENOMEM;
+			break;
+		}
+		ret->bufs[ret->n++] = b;
+		place_of(t, first + i, &place);
+		err = seal_pages(t->io->source, &t->key, &place, (const uint8_t *)plain + (size_t)i * CL_PAGE, b->data,
+				 &ret->refs[i], 1);
+	}
+	if (err) {
+		drop_bufs(t, ret, 0);
+		ret->n = 0;
+	}
+	return err;
+}
+
+int leaf_commit(struct tree *t, struct leaf_run *run, uint64_t *io_stored)
+{
+	if (run->home)
+		return tree_set_refs(t, run->first, run->n, run->refs, true, io_stored);
+
+	struct seal_ref *old = malloc(run->n * sizeof *old);
+	uint64_t stored = *io_stored;
+	int err = old ? tree_get_refs(t, run->first, run->n, old) : -ENOMEM;
+	if (!err)
+		err = tree_set_refs(t, run->first, run->n, run->refs, false, &stored);
+	uint32_t done = 0;
+	for (; done < run->n && !err; done++) {
+		err = pagemap_set_running(t->io->map, &t->run, t->object, pageio_lower_leaf(run->first + done), run->bufs[done]);
+		if (err)
+			break;
+	}
+	if (err) {
+		/* Back to what was: the nodes are dirty and so cached; what was entered in the map is not wanted. */
+		drop_bufs(t, run, done);
+		if (done)
+			pagemap_drop_running(t->io->map, &t->run, t->object, pageio_lower_leaf(run->first),
+					     pageio_lower_leaf(run->first + done - 1));
+		if (old && tree_set_refs(t, run->first, run->n, old, false, &stored))
+			err = -EIO;
+	} else {
+		*io_stored = stored;
+	}
+	free(old);
+	return err;
+}

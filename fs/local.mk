@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# The engine. Knows no FUSE and no TPM.
+
+noinst_LIBRARIES += libfs.a
+libfs_a_SOURCES = \
+	fs/access.c \
+	fs/access.h \
+	fs/acl.c \
+	fs/acl.h \
+	fs/comp.c \
+	fs/comp.h \
+	fs/data.c \
+	fs/data.h \
+	fs/dir.c \
+	fs/dir.h \
+	fs/fs.c \
+	fs/fs.h \
+	fs/fs_attr.c \
+	fs/fs_data.c \
+	fs/fs_name.c \
+	fs/fs_private.h \
+	fs/fs_rename.c \
+	fs/inode.c \
+	fs/inode.h \
+	fs/inode_cache.c \
+	fs/inode_codec.c \
+	fs/inode_private.h \
+	fs/journal.c \
+	fs/journal.h \
+	fs/leaf.c \
+	fs/leaf.h \
+	fs/node.c \
+	fs/node.h \
+	fs/pageio.c \
+	fs/pageio.h \
+	fs/pagemap.c \
+	fs/pagemap.h \
+	fs/seal.c \
+	fs/seal.h \
+	fs/seal_backend.h \
+	fs/seal_cache.c \
+	fs/seal_ipsecmb.c \
+	fs/seal_openssl.c \
+	fs/seal_source.c \
+	fs/store.h \
+	fs/store_dir.c \
+	fs/tree.c \
+	fs/tree.h \
+	fs/txn.c \
+	fs/txn.h \
+	fs/xattr.c \
+	fs/xattr.h
+
+fs_test_libs = libfs.a libkeyring.a libcommon.a $(CHECK_LIBS) $(JANSSON_LIBS) $(XXHASH_LIBS) $(IPSECMB_LIBS) $(CRYPTO_LIBS)
+fs_tests = tests/unit/test_seal tests/unit/test_seal_state
+check_PROGRAMS += $(fs_tests)
+TESTS += $(fs_tests)
+
+tests_unit_test_seal_SOURCES = tests/unit/test_seal.c tests/unit/seal_fixture.h
+tests_unit_test_seal_LDADD = $(fs_test_libs)
+
+tests_unit_test_seal_state_SOURCES = tests/unit/test_seal_state.c tests/unit/seal_fixture.h
+tests_unit_test_seal_state_LDADD = $(fs_test_libs)

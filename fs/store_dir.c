@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The store over a real directory, confined by openat2(2). */
+#include "fs/store.h"
+
+#include "common/file.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+struct store_dir {
+	struct store base;
+	int fd;
+};
+
+struct store_file {
+	int fd;
+};
+
+static const struct store_ops dir_ops;
+
+static struct store_dir *dir_of(const struct store *s)
+{
+	return (struct store_dir *)(uintptr_t)s;
+}
+
+static int open_beneath(int dirfd, const char *name, uint64_t flags, uint64_t mode)
+{
+	struct open_how how = {
+		.flags = flags | O_CLOEXEC | O_NOFOLLOW,
+		.mode = mode,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+	};
+
+	for (;;) {
+		long fd = syscall(SYS_openat2, dirfd, name, &how, sizeof how);
+		if (fd >= 0)
+			return (int)fd;
+		/* EAGAIN: a rename raced with the resolution (openat2(2)); a hostile one cannot make it loop for ever. */
+		if (errno == EINTR)
+			continue;
+		if (errno == ELOOP || errno == EXDEV || errno == ENXIO)
+			return -EUCLEAN;
+		return -errno;
+	}
+}
+
+static int dir_open(struct store *s, const char *name, int flags, struct store_file **ret)
+{
+	uint64_t o = O_NONBLOCK | O_NOCTTY | O_NOATIME;
+	struct stat st;
+
+	if (flags & (STORE_RDWR | STORE_CREATE))
+		o |= O_RDWR;
+	if (flags & STORE_CREATE)
+		o |= O_CREAT;
+	if (flags & STORE_EXCL)
+		o |= O_EXCL;
+	int fd = open_beneath(dir_of(s)->fd, name, o, flags & STORE_CREATE ? 0600 : 0);
+	if (fd == -EPERM) /* O_NOATIME needs ownership */
+		fd = open_beneath(dir_of(s)->fd, name, o & ~(uint64_t)O_NOATIME, flags & STORE_CREATE ? 0600 : 0);
+	if (fd < 0)
+		return fd == -EISDIR ? -EUCLEAN : fd;
+	if (fstat(fd, &st) < 0) {
+		int err = -errno;
+		close(fd);
+		return err;
+	}
+	/* A second name of the file could lead outside of what the confinement promises. */
+	if (!S_ISREG(st.st_mode) || st.st_nlink != 1) {
+		close(fd);
+		return -EUCLEAN;
+	}
+	struct store_file *f = malloc(sizeof *f);
+	if (!f) {
+		close(fd);
+		return -ENOMEM;
+	}
+	f->fd = fd;
+	*ret = f;
+	return 0;
+}
+
+static void dir_close(struct store *s, struct store_file *f)
+{
+	(void)s;
+	if (f) {
+		close(f->fd);
+		free(f);
+	}
+}
+
+static int dir_pread(struct store *s, struct store_file *f, void *buf, size_t n, uint64_t off, size_t *ret_got)
+{
+	size_t got = 0;
+
+	(void)s;
+	while (got < n) {
+		ssize_t r = pread(f->fd, (char *)buf + got, n - got, (off_t)(off + got));
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0)
+			return -errno;
+		if (r == 0)
+			break;
+		got += (size_t)r;
+	}
+	*ret_got = got;
+	return 0;
+}
+
+static int dir_pwrite(struct store *s, struct store_file *f, const void *buf, size_t n, uint64_t off)
+{
+	(void)s;
+	return file_pwrite_full(f->fd, buf, n, off);
+}
+
+static int dir_sync(struct store *s, struct store_file *f)
+{
+	(void)s;
+	return fdatasync(f->fd) < 0 ? -errno : 0;
+}
+
+static int open_folder(struct store *s, const char *name)
+{
+	return open_beneath(dir_of(s)->fd, name, O_RDONLY | O_DIRECTORY, 0);
+}
+
+static int dir_sync_dir(struct store *s, const char *name)
+{
+	int fd = open_folder(s, name);
+	if (fd < 0)
+		return fd;
+	int err = fsync(fd) < 0 ? -errno : 0;
+	close(fd);
+	return err;
+}
+
+static int dir_sync_all(struct store *s)
+{
+	return syncfs(dir_of(s)->fd) < 0 ? -errno : 0;
+}
+
+static int dir_size(struct store *s, struct store_file *f, uint64_t *ret)
+{
+	struct stat st;
+
+	(void)s;
+	if (fstat(f->fd, &st) < 0)
+		return -errno;
+	*ret = (uint64_t)st.st_size;
+	return 0;
+}
+
+static int dir_truncate(struct store *s, struct store_file *f, uint64_t len)
+{
+	(void)s;
+	return ftruncate(f->fd, (off_t)len) < 0 ? -errno : 0;
+}
+
+static int dir_fallocate(struct store_file *f, int mode, uint64_t off, uint64_t len)
+{
+	while (fallocate(f->fd, mode, (off_t)off, (off_t)len) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return 0;
+}
+
+static int dir_punch(struct store *s, struct store_file *f, uint64_t off, uint64_t len)
+{
+	(void)s;
+	return dir_fallocate(f, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off, len);
+}
+
+static int dir_allocate(struct store *s, struct store_file *f, uint64_t off, uint64_t len)
+{
+	(void)s;
+	return dir_fallocate(f, FALLOC_FL_KEEP_SIZE, off, len);
+}
+
+/* Runs unlinkat and the like on the last component, with the folder before it resolved beneath the store. */
+static int split(struct store *s, const char *name, const char **ret_last, int *ret_fd)
+{
+	const char *slash = strrchr(name, '/');
+	char folder[STORE_NAME_MAX];
+
+	if (!slash) {
+		*ret_last = name;
+		*ret_fd = dir_of(s)->fd;
+		return 0;
+	}
+	if ((size_t)(slash - name) >= sizeof folder)
+		return -ENAMETOOLONG;
+	memcpy(folder, name, (size_t)(slash - name));
+	folder[slash - name] = '\0';
+	int fd = open_folder(s, folder);
+	if (fd < 0)
+		return fd;
+	*ret_last = slash + 1;
+	*ret_fd = fd;
+	return 0;
+}
+
+static void split_done(struct store *s, int fd)
+{
+	if (fd != dir_of(s)->fd)
+		close(fd);
+}
+
+static int dir_remove(struct store *s, const char *name, int flags)
+{
+	const char *last;
+	int fd;
+	int err = split(s, name, &last, &fd);
+	if (err)
+		return err;
+	if (unlinkat(fd, last, flags) < 0)
+		err = -errno;
+	split_done(s, fd);
+	return err;
+}
+
+static int dir_unlink(struct store *s, const char *name)
+{
+	return dir_remove(s, name, 0);
+}
+
+static int dir_rmdir(struct store *s, const char *name)
+{
+	return dir_remove(s, name, AT_REMOVEDIR);
+}
+
+static int dir_rename(struct store *s, const char *from, const char *to)
+{
+	const char *last_from, *last_to;
+	int fd_from, fd_to;
+	int err = split(s, from, &last_from, &fd_from);
+	if (err)
+		return err;
+	err = split(s, to, &last_to, &fd_to);
+	if (!err) {
+		if (renameat(fd_from, last_from, fd_to, last_to) < 0)
+			err = -errno;
+		split_done(s, fd_to);
+	}
+	split_done(s, fd_from);
+	return err;
+}
+
+static int dir_mkdir(struct store *s, const char *name)
+{
+	const char *last;
+	int fd;
+	int err = split(s, name, &last, &fd);
+	if (err)
+		return err;
+	if (mkdirat(fd, last, 0700) < 0)
+		err = -errno;
+	split_done(s, fd);
+	return err;
+}
+
+static int dir_list(struct store *s, const char *name, int (*fn)(void *arg, const char *name, bool is_dir), void *arg)
+{
+	int fd = open_folder(s, name);
+	if (fd < 0)
+		return fd;
+	DIR *d = fdopendir(fd);
+	if (!d) {
+		int err = -errno;
+		close(fd);
+		return err;
+	}
+	int err = 0;
+	for (;;) {
+		errno = 0;
+		struct dirent *e = readdir(d);
+		if (!e) {
+			err = -errno;
+			break;
+		}
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+			continue;
+		struct stat st;
+		bool is_dir = e->d_type == DT_DIR;
+		if (e->d_type == DT_UNKNOWN && !fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW))
+			is_dir = S_ISDIR(st.st_mode);
+		err = fn(arg, e->d_name, is_dir);
+		if (err)
+			break;
+	}
+	closedir(d);
+	return err;
+}
+
+static int dir_space(struct store *s, struct store_space *ret)
+{
+	struct statvfs v;
+
+	if (fstatvfs(dir_of(s)->fd, &v) < 0)
+		return -errno;
+	*ret = (struct store_space){ v.f_frsize, v.f_blocks, v.f_bfree, v.f_bavail };
+	return 0;
+}
+
+static int dir_lock(struct store *s, struct store_file *f, enum store_lock how)
+{
+	struct flock l = { .l_whence = SEEK_SET };
+
+	(void)s;
+	l.l_type = how == STORE_EXCLUSIVE ? F_WRLCK : how == STORE_SHARED ? F_RDLCK : F_UNLCK;
+	if (fcntl(f->fd, F_OFD_SETLK, &l) < 0)
+		return errno == EACCES ? -EAGAIN : -errno;
+	return 0;
+}
+
+static int wrap(int fd, struct store **ret)
+{
+	struct store_dir *d = malloc(sizeof *d);
+	if (!d) {
+		close(fd);
+		return -ENOMEM;
+	}
+	d->base.ops = &dir_ops;
+	d->fd = fd;
+	*ret = &d->base;
+	return 0;
+}
+
+static int dir_sub(struct store *s, const char *name, struct store **ret)
+{
+	int fd = open_folder(s, name);
+	return fd < 0 ? (fd == -ENOTDIR ? -EUCLEAN : fd) : wrap(fd, ret);
+}
+
+static void dir_free(struct store *s)
+{
+	struct store_dir *d = dir_of(s);
+	close(d->fd);
+	free(d);
+}
+
+static const struct store_ops dir_ops = {
+	.open = dir_open,
+	.close = dir_close,
+	.pread = dir_pread,
+	.pwrite = dir_pwrite,
+	.sync = dir_sync,
+	.sync_dir = dir_sync_dir,
+	.sync_all = dir_sync_all,
+	.size = dir_size,
+	.truncate = dir_truncate,
+	.punch = dir_punch,
+	.allocate = dir_allocate,
+	.unlink = dir_unlink,
+	.rename = dir_rename,
+	.mkdir = dir_mkdir,
+	.rmdir = dir_rmdir,
+	.list = dir_list,
+	.space = dir_space,
+	.lock = dir_lock,
+	.sub = dir_sub,
+	.free = dir_free,
+};
+
+int store_dir_open(const char *path, struct store **ret)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : wrap(fd, ret);
+}
+
+int store_dir_fd(const struct store *s)
+{
+	return s->ops == &dir_ops ? dir_of(s)->fd : -EINVAL;
+}
