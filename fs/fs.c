@@ -148,6 +148,19 @@ static void *background(void *arg)
 	return NULL;
 }
 
+static pthread_mutex_t seal_lock = PTHREAD_MUTEX_INITIALIZER;
+
+int fs_init(struct fault *f)
+{
+	int err = 0;
+
+	pthread_mutex_lock(&seal_lock);
+	if (!seal_backend())
+		err = seal_init();
+	pthread_mutex_unlock(&seal_lock);
+	return err ? fault_set(f, err, CL_EXIT_FAILED, "the cipher's self-test failed: this machine must not be used for this") : 0;
+}
+
 int fs_format(struct store *volume, const struct fs_compartment *c, size_t n, uint32_t uid, uint32_t gid,
 	      const struct fs_config *cfg, struct fault *f)
 {
@@ -156,6 +169,9 @@ int fs_format(struct store *volume, const struct fs_compartment *c, size_t n, ui
 
 	if (n == 0)
 		return fault_set(f, -EINVAL, CL_EXIT_USAGE, "a volume needs at least one label");
+	err = fs_init(f);
+	if (err)
+		return err;
 	for (size_t i = 0; i < n && !err; i++)
 		err = comp_format(volume, &c[i], i ? 0700 : 0755, uid, gid, cfg, f);
 	if (err || n == 1)
@@ -218,9 +234,12 @@ static void free_fs(struct fs *fs)
 int fs_open(struct store *volume, const struct fs_compartment *c, size_t n, const struct fs_config *cfg, struct fs **ret,
 	    struct fault *f)
 {
+	int err = fs_init(f);
+
+	if (err)
+		return err;
 	struct fs *fs = calloc(1, sizeof *fs);
 	struct comp **comps = calloc(n ? n : 1, sizeof(*comps));
-	int err = 0;
 
 	if (!fs || !comps || !n) {
 		free(fs);

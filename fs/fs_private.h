@@ -29,6 +29,8 @@ static inline struct comp *fs_own(struct fs *fs)
 	return fs->comps[fs->n - 1];
 }
 
+/* Self-test of the cipher, the first time. */
+int fs_init(struct fault *f) CL_MUST_USE;
 /* Compartment of an inode number; NULL: none of this session. */
 struct comp *fs_comp(const struct fs *fs, uint64_t ino);
 struct comp *fs_comp_by_id(const struct fs *fs, const uint8_t id[static 16]);

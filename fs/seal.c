@@ -174,7 +174,9 @@ void seal_thread_done(void)
 
 const char *seal_backend(void)
 {
-	return atomic_load(&current) == &seal_ipsecmb ? ipsecmb_label : "openssl";
+	const struct seal_backend *b = atomic_load(&current);
+
+	return b ? b == &seal_ipsecmb ? ipsecmb_label : "openssl" : NULL;
 }
 
 int seal_force_backend(const char *name)

@@ -56,7 +56,7 @@ struct seal_key {
 
 /* Self-test of both implementations against the C2SP vectors and each other. Once, before threads. -EIO when one fails. */
 int seal_init(void) CL_MUST_USE;
-/* Name of the implementation in use: "openssl" or "ipsec-mb <arch>". */
+/* Name of the implementation in use: "openssl" or "ipsec-mb <arch>"; NULL before seal_init. */
 const char *seal_backend(void);
 /* For tests and benchmarks: force one ("openssl", "ipsec-mb"); -ENOTSUP when it is not there. */
 int seal_force_backend(const char *name) CL_MUST_USE;

@@ -4,6 +4,7 @@
 #include "common/log.h"
 #include "fs/fs.h"
 #include "fs/fuse/fuse_cl.h"
+#include "fs/seal.h"
 #include "fs/store.h"
 #include "keyring/keyring.h"
 #include "tools/common/background.h"
@@ -244,6 +245,9 @@ static int go(struct daemon *d, struct fault *f)
 	int err = secret_harden_process();
 	if (err)
 		return fault_set(f, err, CL_EXIT_FAILED, "cannot protect this process: %s", strerror(-err));
+	err = seal_init();
+	if (err)
+		return fault_set(f, err, CL_EXIT_FAILED, "the encryption fails its self-test");
 	limits_raise_files();
 	err = open_volume(d, f);
 	if (!err)
@@ -278,6 +282,7 @@ static int leave(struct daemon *d, int err)
 	char state[256] = "closed";
 	if (err)
 		snprintf(state, sizeof state, "not everything could be written: %s", strerror(-err));
+	seal_done();
 	record_finish(d->record, state);
 	return err;
 }

@@ -3,6 +3,7 @@
 #include "common/bytes.h"
 #include "common/log.h"
 #include "fs/fs.h"
+#include "fs/seal.h"
 #include "fs/store.h"
 #include "keyring/keyring.h"
 #include "tools/common/compartments.h"
@@ -305,6 +306,9 @@ static int run(struct fsck *k, struct fault *f)
 	int err = secret_harden_process();
 	if (err)
 		return fault_set(f, err, CL_EXIT_FAILED, "cannot protect this process: %s", strerror(-err));
+	err = seal_init();
+	if (err)
+		return fault_set(f, err, CL_EXIT_FAILED, "the encryption fails its self-test; nothing was checked");
 	err = load(k, f);
 	if (!err)
 		err = get_keys(k, f);
@@ -345,5 +349,6 @@ int main(int argc, char **argv)
 		k.store->ops->free(k.store);
 	json_decref(k.findings);
 	unlock_options_done(&k.key);
+	seal_done();
 	return exit_code;
 }

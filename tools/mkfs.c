@@ -3,6 +3,7 @@
 #include "common/bytes.h"
 #include "common/log.h"
 #include "fs/fs.h"
+#include "fs/seal.h"
 #include "fs/store.h"
 #include "keyring/keyring.h"
 #include "tools/common/compartments.h"
@@ -350,6 +351,7 @@ static void done(struct mkfs *m)
 	unlock_done(&m->unlock);
 	unlock_options_done(&m->key);
 	label_spec_done(&m->labels);
+	seal_done();
 }
 
 static int run(struct mkfs *m, struct fault *f)
@@ -357,6 +359,9 @@ static int run(struct mkfs *m, struct fault *f)
 	int err = secret_harden_process();
 	if (err)
 		return fault_set(f, err, CL_EXIT_FAILED, "cannot protect this process: %s", strerror(-err));
+	err = seal_init();
+	if (err)
+		return fault_set(f, err, CL_EXIT_FAILED, "the encryption fails its self-test; no volume was made");
 	err = gather(m, f);
 	if (err)
 		return err;
