@@ -153,6 +153,35 @@ static int open_root(struct comp *c, const uint8_t *raw, struct disk_root *ret)
 	return err;
 }
 
+static int read_root_copy(struct comp *c, unsigned copy, uint8_t raw[static CL_PAGE])
+{
+	struct store_file *file;
+	char name[STORE_NAME_MAX];
+	size_t got = 0;
+
+	pageio_name(PAGEIO_OBJ_ROOT, copy, name);
+	int err = c->store->ops->open(c->store, name, STORE_RDONLY, &file);
+	if (err)
+		return err;
+	err = c->store->ops->pread(c->store, file, raw, CL_PAGE, 0, &got);
+	c->store->ops->close(c->store, file);
+	return !err && got < CL_PAGE ? -EUCLEAN : err;
+}
+
+int comp_check_root(struct comp *c, unsigned copy, uint64_t *ret_txn)
+{
+	uint8_t raw[CL_PAGE];
+	struct disk_root root;
+	int err = read_root_copy(c, copy, raw);
+
+	if (!err)
+		err = open_root(c, raw, &root);
+	if (!err)
+		*ret_txn = le64_get(root.txn);
+	secret_wipe(&root, sizeof root);
+	return err;
+}
+
 /* Newest of the root pages there are: the journal's counts as the first copy. */
 static int best_root(struct comp *c, struct disk_root *best, struct fault *f)
 {
@@ -166,17 +195,7 @@ static int best_root(struct comp *c, struct disk_root *best, struct fault *f)
 		if (copy == 0 && pagemap_read(c->io.map, PAGEIO_OBJ_ROOT, 0, raw)) {
 			copy = 1;
 		} else {
-			struct store_file *file;
-			char name[STORE_NAME_MAX];
-			size_t got = 0;
-			pageio_name(PAGEIO_OBJ_ROOT, copy, name);
-			e = c->store->ops->open(c->store, name, STORE_RDONLY, &file);
-			if (!e) {
-				e = c->store->ops->pread(c->store, file, raw, CL_PAGE, 0, &got);
-				c->store->ops->close(c->store, file);
-			}
-			if (!e && got < CL_PAGE)
-				e = -EUCLEAN;
+			e = read_root_copy(c, copy, raw);
 		}
 		if (!e)
 			e = open_root(c, raw, &root);
@@ -234,6 +253,13 @@ static int replay(void *arg, const struct journal_record *r)
 {
 	struct comp *c = arg;
 
+	/* First what was given back: blocks may have been written there again by the same transaction. */
+	for (uint32_t i = 0; i < r->n_ops; i++) {
+		const struct journal_op *o = &r->ops[i];
+		int err = txn_run_op(c, o, r->seq, !c->read_only);
+		if (err)
+			return err;
+	}
 	for (uint32_t i = 0; i < r->n_blocks; i++) {
 		struct pagebuf *b = pagemap_get_buf(c->io.map);
 		if (!b)
@@ -241,12 +267,6 @@ static int replay(void *arg, const struct journal_record *r)
 		memcpy(b->data, r->blocks[i].data, CL_PAGE);
 		int err = pagemap_commit_page(c->io.map, r->blocks[i].object, r->blocks[i].page, b, r->seq);
 		pagemap_put_buf(c->io.map, b);
-		if (err)
-			return err;
-	}
-	for (uint32_t i = 0; i < r->n_ops; i++) {
-		const struct journal_op *o = &r->ops[i];
-		int err = txn_run_op(c, o, r->seq, !c->read_only);
 		if (err)
 			return err;
 	}
@@ -384,7 +404,7 @@ static int comp_new(struct store *volume, const struct fs_compartment *fc, const
 		fault_set(f, err, CL_EXIT_FAILED, "cannot open the compartment's folder %s: %s", name, strerror(-err));
 		goto fail;
 	}
-	uint64_t cache = cfg->cache_bytes ? cfg->cache_bytes : (uint64_t)64 << 20;
+	uint64_t cache = cfg->cache_bytes ? cfg->cache_bytes : (uint64_t)48 << 20;
 	err = pageio_init(&c->io, c->store, fc->id, cfg->read_only);
 	if (!err)
 		err = node_cache_new((size_t)CL_MAX(cache / CL_PAGE, 64), &c->nodes);
@@ -401,7 +421,7 @@ static int comp_new(struct store *volume, const struct fs_compartment *fc, const
 	tree_init(&c->itable, &c->io, c->nodes, &c->dirty_pages);
 	tree_init(&c->ibitmap, &c->io, c->nodes, &c->dirty_pages);
 	tree_init(&c->orphans, &c->io, c->nodes, &c->dirty_pages);
-	c->data_limit = (cfg->dirty_bytes ? cfg->dirty_bytes : (uint64_t)24 << 20) / CL_PAGE;
+	c->data_limit = (cfg->dirty_bytes ? cfg->dirty_bytes : (uint64_t)16 << 20) / CL_PAGE;
 	*ret = c;
 	return 0;
 fail:

@@ -92,6 +92,8 @@ uint64_t comp_new_object(struct comp *c);
 /* Root page in memory to and from its disk form. */
 int comp_read_root(struct comp *c, struct fault *f) CL_MUST_USE;
 int comp_seal_root(struct comp *c, bool clean, struct pagebuf *buf) CL_MUST_USE;
+/* For fsck: one copy (0 or 1) of the root page at home, whatever the journal has. -ENOENT, -EBADMSG, -EUCLEAN, -EPROTONOSUPPORT. */
+int comp_check_root(struct comp *c, unsigned copy, uint64_t *ret_txn) CL_MUST_USE;
 
 int64_t comp_now_ms(void);
 

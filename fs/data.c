@@ -61,58 +61,61 @@ ssize_t data_read(struct inode *i, void *buf, size_t n, uint64_t off)
 	return done ? (ssize_t)done : err;
 }
 
-static int ensure_object(struct inode *i)
+/* Inode lock held exclusively. */
+static int ensure_object_locked(struct inode *i)
 {
-	int err = 0;
-
-	pthread_rwlock_wrlock(&i->lock);
-	if (!i->data.object) {
-		err = inode_dirty(i);
-		if (!err)
-			err = tree_make(&i->data, comp_new_object(i->comp));
-	}
-	pthread_rwlock_unlock(&i->lock);
-	return err;
+	if (i->data.object)
+		return 0;
+	int err = inode_dirty(i);
+	return err ? err : tree_make(&i->data, comp_new_object(i->comp));
 }
 
-/* Transaction running, range held. Seals whole pages and enters them. */
-static int write_pages(struct inode *i, uint64_t first, uint32_t n, const uint8_t *plain)
+/*
+ * Transaction running, range held. Seals whole pages, outside of the inode's lock, and enters them; the file's size becomes end at
+ * least (0: as it is), and its times now.
+ */
+static int write_pages(struct inode *i, uint64_t first, uint32_t n, const uint8_t *plain, uint64_t end)
 {
-	struct leaf_run *run = malloc(sizeof *run);
-	int err = run ? ensure_object(i) : -ENOMEM;
+	struct leaf_run run;
+	int err = 0;
 
 	while (n && !err) {
 		uint32_t k;
 		bool home;
-		pthread_rwlock_rdlock(&i->lock);
-		err = tree_run_kind(&i->data, first, CL_MIN(n, LEAF_RUN), &home, &k);
+		pthread_rwlock_wrlock(&i->lock);
+		err = ensure_object_locked(i);
+		if (!err)
+			err = tree_run_kind(&i->data, first, CL_MIN(n, LEAF_RUN), &home, &k);
 		pthread_rwlock_unlock(&i->lock);
 		if (err)
 			break;
 		if (home && k >= HOME_MIN) {
-			err = leaf_seal_home(&i->data, first, k, plain, run);
+			err = leaf_seal_home(&i->data, first, k, plain, &run);
 			atomic_fetch_add(&i->fresh_writes, 1);
 		} else {
-			err = leaf_seal_running(&i->data, first, k, plain, run);
+			err = leaf_seal_running(&i->data, first, k, plain, &run);
 		}
 		if (err)
 			break;
-		pthread_rwlock_wrlock(&i->lock);
-		err = inode_dirty(i);
-		if (!err)
-			err = leaf_commit(&i->data, run, &i->stored);
-		i->data_txn = i->comp->running;
-		pthread_rwlock_unlock(&i->lock);
 		first += k;
 		n -= k;
 		plain += (size_t)k * CL_PAGE;
+		pthread_rwlock_wrlock(&i->lock);
+		err = inode_dirty(i);
+		if (!err)
+			err = leaf_commit(&i->data, &run, &i->stored);
+		if (!err && end) {
+			i->size = CL_MAX(i->size, CL_MIN(end, first * CL_PAGE));
+			i->mtime = i->ctime = inode_now();
+		}
+		i->data_txn = i->comp->running;
+		pthread_rwlock_unlock(&i->lock);
 	}
-	free(run);
 	return err;
 }
 
-/* One page of which only a part changes. size: of the file, before. */
-static int write_part(struct inode *i, uint64_t page_no, size_t skip, const void *part, size_t n, uint64_t size)
+/* One page of which only a part changes. size: of the file, before; end: as for write_pages. */
+static int write_part(struct inode *i, uint64_t page_no, size_t skip, const void *part, size_t n, uint64_t size, uint64_t end)
 {
 	uint8_t page[CL_PAGE] __attribute__((aligned(64)));
 	int err = 0;
@@ -127,7 +130,7 @@ static int write_part(struct inode *i, uint64_t page_no, size_t skip, const void
 			memcpy(page + skip, part, n);
 		else
 			memset(page + skip, 0, n);
-		err = write_pages(i, page_no, 1, page);
+		err = write_pages(i, page_no, 1, page, end);
 	}
 	secret_wipe(page, sizeof page);
 	return err;
@@ -139,31 +142,20 @@ static int write_chunk(struct inode *i, const uint8_t *buf, size_t n, uint64_t o
 	size_t done = 0;
 	int err = 0;
 
-	pthread_rwlock_rdlock(&i->lock);
-	uint64_t size = i->size;
-	pthread_rwlock_unlock(&i->lock);
 	while (done < n && !err) {
 		uint64_t at = off + done;
 		size_t skip = at % CL_PAGE, part = CL_MIN(n - done, CL_PAGE - skip);
 		if (part < CL_PAGE) {
-			err = write_part(i, at / CL_PAGE, skip, buf + done, part, size);
+			pthread_rwlock_rdlock(&i->lock);
+			uint64_t size = i->size;
+			pthread_rwlock_unlock(&i->lock);
+			err = write_part(i, at / CL_PAGE, skip, buf + done, part, size, at + part);
 		} else {
 			uint32_t pages = (uint32_t)CL_MIN((n - done) / CL_PAGE, LEAF_RUN);
 			part = (size_t)pages * CL_PAGE;
-			err = write_pages(i, at / CL_PAGE, pages, buf + done);
+			err = write_pages(i, at / CL_PAGE, pages, buf + done, at + part);
 		}
 		done += err ? 0 : part;
-	}
-	if (done) {
-		pthread_rwlock_wrlock(&i->lock);
-		int err2 = inode_dirty(i);
-		if (!err2) {
-			i->size = CL_MAX(i->size, off + done);
-			i->mtime = i->ctime = inode_now();
-			i->data_txn = i->comp->running;
-		}
-		pthread_rwlock_unlock(&i->lock);
-		err = err ? err : err2;
 	}
 	*ret_done = done;
 	return err;
@@ -222,7 +214,7 @@ static int shrink(struct inode *i, uint64_t size, uint64_t old)
 		pthread_rwlock_unlock(&i->lock);
 		if (!err && !seal_ref_is_hole(&ref))
 			err = write_part(i, keep - 1, size % CL_PAGE, NULL,
-					 (size_t)(CL_MIN(keep * CL_PAGE, old) - size), old);
+					 (size_t)(CL_MIN(keep * CL_PAGE, old) - size), old, 0);
 	}
 	if (err)
 		return err;
@@ -230,8 +222,10 @@ static int shrink(struct inode *i, uint64_t size, uint64_t old)
 	err = inode_dirty(i);
 	if (!err)
 		err = tree_zero(&i->data, keep, TREE_LEAVES_MAX - 1, &i->stored);
-	if (!err && i->data.object && keep < (old + CL_PAGE - 1) / CL_PAGE)
+	if (!err && i->data.object && keep < (old + CL_PAGE - 1) / CL_PAGE) {
 		err = inode_add_op(i, JOURNAL_CUT, i->data.object, pageio_lower_end(keep, i->data.height), 0);
+		i->data.freed = true; /* what comes there now must not go home before the cut */
+	}
 	if (!err)
 		i->size = size;
 	pthread_rwlock_unlock(&i->lock);
@@ -320,9 +314,9 @@ int data_punch(struct inode *i, uint64_t off, uint64_t len)
 	if (err || off >= end)
 		goto out;
 	if (!seal_ref_is_hole(&head))
-		err = write_part(i, off / CL_PAGE, off % CL_PAGE, NULL, (size_t)(CL_MIN(end, first * CL_PAGE) - off), size);
+		err = write_part(i, off / CL_PAGE, off % CL_PAGE, NULL, (size_t)(CL_MIN(end, first * CL_PAGE) - off), size, 0);
 	if (!err && !seal_ref_is_hole(&tail) && end / CL_PAGE >= first)
-		err = write_part(i, end / CL_PAGE, 0, NULL, end % CL_PAGE, size);
+		err = write_part(i, end / CL_PAGE, 0, NULL, end % CL_PAGE, size, 0);
 	pthread_rwlock_wrlock(&i->lock);
 	if (!err)
 		err = inode_dirty(i);
@@ -331,8 +325,10 @@ int data_punch(struct inode *i, uint64_t off, uint64_t len)
 		stop = CL_MIN(stop, covered);
 		if (first < stop)
 			err = tree_zero(&i->data, first, stop - 1, &i->stored);
-		if (!err && first < stop)
+		if (!err && first < stop) {
 			err = punch_ops(i, first, stop - 1);
+			i->data.freed = true; /* what comes there now must not go home before the punch */
+		}
 	}
 	if (!err) {
 		i->mtime = i->ctime = inode_now();
@@ -355,7 +351,9 @@ int data_allocate(struct inode *i, uint64_t off, uint64_t len, bool keep_size)
 	if (err)
 		return err;
 	inode_range_lock(i, &range, 0, LAST_PAGE, true);
-	err = ensure_object(i);
+	pthread_rwlock_wrlock(&i->lock);
+	err = ensure_object_locked(i);
+	pthread_rwlock_unlock(&i->lock);
 	uint64_t first = off / CL_PAGE, last = (off + len - 1) / CL_PAGE;
 	if (!err) {
 		uint64_t lower = pageio_lower_leaf(first);
@@ -401,9 +399,9 @@ int data_seek(struct inode *i, uint64_t off, bool hole, uint64_t *ret)
 int data_fill(struct inode *i, const void *buf, size_t n)
 {
 	uint32_t pages = (uint32_t)((n + CL_PAGE - 1) / CL_PAGE);
-	struct leaf_run *run = malloc(sizeof *run);
+	struct leaf_run run;
 	uint8_t *plain = calloc(pages, CL_PAGE);
-	int err = run && plain ? 0 : -ENOMEM;
+	int err = plain ? 0 : -ENOMEM;
 
 	if (!err)
 		err = inode_reset_data(i);
@@ -411,15 +409,14 @@ int data_fill(struct inode *i, const void *buf, size_t n)
 		err = tree_make(&i->data, comp_new_object(i->comp));
 	if (!err) {
 		memcpy(plain, buf, n);
-		err = leaf_seal_running(&i->data, 0, pages, plain, run);
+		err = leaf_seal_running(&i->data, 0, pages, plain, &run);
 	}
 	if (!err)
-		err = leaf_commit(&i->data, run, &i->stored);
+		err = leaf_commit(&i->data, &run, &i->stored);
 	if (!err)
 		i->size = n;
 	if (plain)
 		secret_wipe(plain, (size_t)pages * CL_PAGE);
 	free(plain);
-	free(run);
 	return err;
 }

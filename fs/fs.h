@@ -38,8 +38,8 @@ struct fs_compartment {
 };
 
 struct fs_config {
-	uint64_t cache_bytes;      /* bound for cached metadata pages; 0 = 64 MiB */
-	uint64_t dirty_bytes;      /* bound for pages waiting for a commit; 0 = 24 MiB */
+	uint64_t cache_bytes;      /* bound for cached metadata pages; 0 = 48 MiB */
+	uint64_t dirty_bytes;      /* bound for pages waiting for a commit; 0 = 16 MiB */
 	unsigned commit_seconds;   /* most seconds between a change and its commit; 0 = 5 */
 	bool read_only;            /* change nothing anywhere; journals are read as overlays */
 	bool no_threads;           /* tests: no background thread; fs_tick() does its work */

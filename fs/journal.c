@@ -11,7 +11,7 @@
 #include <xxhash.h>
 
 #define RING 2u            /* first page of the ring in the file */
-#define CHUNK_PAGES 64u    /* pages put together for one write */
+#define CHUNK_PAGES 64u    /* pages written at a time when the file is made */
 #define HEADER_LEN 512u
 
 struct disk_header {
@@ -66,7 +66,6 @@ struct journal {
 	uint64_t tail_seq;
 	uint64_t generation;
 	struct list marks;
-	uint8_t *chunk;           /* CHUNK_PAGES pages */
 };
 
 static void check_of(const void *p, size_t n, uint8_t out[static 16])
@@ -156,11 +155,6 @@ int journal_open(struct store *s, const uint8_t id[static 16], bool read_only, s
 	list_init(&j->marks);
 	j->store = s;
 	memcpy(j->id, id, 16);
-	j->chunk = aligned_alloc(CL_PAGE, (size_t)CHUNK_PAGES * CL_PAGE);
-	if (!j->chunk) {
-		free(j);
-		return -ENOMEM;
-	}
 	err = s->ops->open(s, "journal", read_only ? STORE_RDONLY : STORE_RDWR, &j->file);
 	if (err)
 		goto fail;
@@ -194,6 +188,24 @@ fail:
 	return err;
 }
 
+int journal_check_header(struct store *s, const uint8_t id[static 16], unsigned copy)
+{
+	struct journal j = { .store = s };
+	uint8_t page[CL_PAGE];
+	struct disk_header h;
+	size_t got = 0;
+	int err = s->ops->open(s, "journal", STORE_RDONLY, &j.file);
+
+	if (err)
+		return err;
+	memcpy(j.id, id, 16);
+	err = s->ops->pread(s, j.file, page, CL_PAGE, (uint64_t)copy * CL_PAGE, &got);
+	s->ops->close(s, j.file);
+	if (!err && got < HEADER_LEN)
+		err = -EUCLEAN;
+	return err ? err : decode_header(&j, page, &h);
+}
+
 void journal_close(struct journal *j)
 {
 	if (!j)
@@ -205,7 +217,6 @@ void journal_close(struct journal *j)
 	}
 	if (j->file)
 		j->store->ops->close(j->store, j->file);
-	free(j->chunk);
 	free(j);
 }
 
@@ -392,26 +403,27 @@ uint64_t journal_next(const struct journal *j)
 	return j->seq;
 }
 
-/* Pages of a record on their way to the ring, put together to chunks. */
+/* Pages of a record on their way to the ring, gathered to large writes. */
 struct writer {
 	struct journal *j;
-	uint64_t pos; /* of the chunk's first page */
-	uint32_t n;
+	uint64_t pos; /* of the first page gathered */
+	int n;
+	struct iovec iov[STORE_IOV_MAX];
 };
 
 static int flush(struct writer *w)
 {
 	struct journal *j = w->j;
-	const uint8_t *p = j->chunk;
+	struct iovec *iov = w->iov;
 
 	while (w->n) {
 		uint64_t at = w->pos % j->pages;
-		uint32_t run = (uint32_t)CL_MIN(w->n, j->pages - at);
-		int err = j->store->ops->pwrite(j->store, j->file, p, (size_t)run * CL_PAGE, (RING + at) * CL_PAGE);
+		int run = (int)CL_MIN((uint64_t)w->n, j->pages - at);
+		int err = j->store->ops->pwritev(j->store, j->file, iov, run, (RING + at) * CL_PAGE);
 		if (err)
 			return err;
-		p += (size_t)run * CL_PAGE;
-		w->pos += run;
+		iov += run;
+		w->pos += (uint64_t)run;
 		w->n -= run;
 	}
 	return 0;
@@ -419,8 +431,8 @@ static int flush(struct writer *w)
 
 static int put(struct writer *w, const uint8_t *page)
 {
-	memcpy(w->j->chunk + (size_t)w->n * CL_PAGE, page, CL_PAGE);
-	return ++w->n == CHUNK_PAGES ? flush(w) : 0;
+	w->iov[w->n++] = (struct iovec){ (void *)(uintptr_t)page, CL_PAGE };
+	return w->n == STORE_IOV_MAX ? flush(w) : 0;
 }
 
 int journal_append(struct journal *j, uint64_t seq, const struct journal_block *blocks, uint32_t n_blocks,
@@ -467,7 +479,7 @@ int journal_append(struct journal *j, uint64_t seq, const struct journal_block *
 	XXH128_canonicalFromHash(&c, XXH3_128bits_digest(hash));
 	memcpy(head + offsetof(struct disk_record, check), c.digest, 16);
 
-	struct writer w = { j, j->head, 0 };
+	struct writer w = { .j = j, .pos = j->head };
 	for (uint32_t i = 0; i < n_head && !err; i++)
 		err = put(&w, head + (size_t)i * CL_PAGE);
 	for (uint32_t i = 0; i < n_blocks && !err; i++)

@@ -43,6 +43,8 @@ int journal_format(struct store *s, const uint8_t id[static 16], uint32_t pages,
 /* -ENOENT; -EUCLEAN: both headers malformed or of another compartment; -EPROTONOSUPPORT. */
 int journal_open(struct store *s, const uint8_t id[static 16], bool read_only, struct journal **ret) CL_MUST_USE;
 void journal_close(struct journal *j);
+/* For fsck: one of the two copies of the header (0 or 1) by itself. -EUCLEAN: malformed; -EPROTONOSUPPORT; -ENOENT. */
+int journal_check_header(struct store *s, const uint8_t id[static 16], unsigned copy) CL_MUST_USE;
 
 /*
  * Calls fn for each record from the tail on, in order, and leaves the head behind the last valid one. The first non-zero

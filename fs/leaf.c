@@ -160,9 +160,10 @@ int leaf_commit(struct tree *t, struct leaf_run *run, uint64_t *io_stored)
 	if (run->home)
 		return tree_set_refs(t, run->first, run->n, run->refs, true, io_stored);
 
-	struct seal_ref *old = malloc(run->n * sizeof *old);
+	struct seal_ref old[LEAF_RUN];
 	uint64_t stored = *io_stored;
-	int err = old ? tree_get_refs(t, run->first, run->n, old) : -ENOMEM;
+	int err = tree_get_refs(t, run->first, run->n, old);
+	bool known = !err;
 	if (!err)
 		err = tree_set_refs(t, run->first, run->n, run->refs, false, &stored);
 	uint32_t done = 0;
@@ -177,11 +178,10 @@ int leaf_commit(struct tree *t, struct leaf_run *run, uint64_t *io_stored)
 		if (done)
 			pagemap_drop_running(t->io->map, &t->run, t->object, pageio_lower_leaf(run->first),
 					     pageio_lower_leaf(run->first + done - 1));
-		if (old && tree_set_refs(t, run->first, run->n, old, false, &stored))
+		if (known && tree_set_refs(t, run->first, run->n, old, false, &stored))
 			err = -EIO;
 	} else {
 		*io_stored = stored;
 	}
-	free(old);
 	return err;
 }

@@ -31,6 +31,8 @@ libfs_a_SOURCES = \
 	fs/leaf.h \
 	fs/node.c \
 	fs/node.h \
+	fs/page.c \
+	fs/page.h \
 	fs/pageio.c \
 	fs/pageio.h \
 	fs/pagemap.c \

@@ -2,7 +2,7 @@
 /* Cache of opened pages. */
 #include "fs/node.h"
 
-#include "common/secret.h"
+#include "fs/page.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -22,21 +22,6 @@ static size_t mix(uint64_t object, uint32_t level, uint64_t index)
 	h ^= h >> 31;
 	h *= 0x94d049bb133111ebu;
 	return (size_t)(h ^ h >> 29);
-}
-
-uint8_t *node_page_new(void)
-{
-	uint8_t *p = aligned_alloc(CL_PAGE, CL_PAGE);
-	if (p)
-		memset(p, 0, CL_PAGE);
-	return p;
-}
-
-void node_page_free(uint8_t *page)
-{
-	if (page)
-		secret_wipe(page, CL_PAGE); /* inode records hold object keys */
-	free(page);
 }
 
 int node_cache_new(size_t max, struct node_cache **ret)
@@ -61,7 +46,7 @@ int node_cache_new(size_t max, struct node_cache **ret)
 
 static void free_node(struct node *n)
 {
-	node_page_free(n->page);
+	page_free(n->page);
 	free(n);
 }
 
@@ -178,7 +163,7 @@ struct node *node_insert(struct node_cache *nc, uint64_t object, uint32_t level,
 	pthread_mutex_unlock(&nc->lock);
 	free_dead(dead);
 	free(fresh);
-	node_page_free(page);
+	page_free(page);
 	return n;
 }
 

@@ -39,7 +39,7 @@ size_t node_cache_count(struct node_cache *nc);
 /* Referenced node, or NULL when it is not cached. */
 struct node *node_get(struct node_cache *nc, uint64_t object, uint32_t level, uint64_t index);
 /*
- * New node with page (malloc'ed, aligned; taken over); takes over the caller's reference to parent (may be NULL). When
+ * New node with page (page_new; taken over); takes over the caller's reference to parent (may be NULL). When
  * another thread was first, its node is returned and page and parent are given back. NULL: -ENOMEM, likewise given back.
  */
 struct node *node_insert(struct node_cache *nc, uint64_t object, uint32_t level, uint64_t index, struct node *parent,
@@ -48,9 +48,6 @@ void node_hold(struct node_cache *nc, struct node *n);
 void node_put(struct node_cache *nc, struct node *n);
 /* Takes it out of the cache; freed with its last reference. */
 void node_drop(struct node_cache *nc, struct node *n);
-
-uint8_t *node_page_new(void); /* zeroed, aligned to 4096; NULL */
-void node_page_free(uint8_t *page);
 
 static inline struct seal_ref *node_slot(struct node *n, uint64_t child)
 {

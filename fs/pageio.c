@@ -222,6 +222,11 @@ int pageio_read_raw(struct pageio *io, uint64_t object, uint64_t lower, void *ou
 	return read_copy(io, object, 0, lower, out, n);
 }
 
+int pageio_read_copy(struct pageio *io, uint64_t object, unsigned copy, uint64_t lower, void *out, size_t n)
+{
+	return read_copy(io, object, copy, lower, out, n);
+}
+
 static void report_damage(struct pageio *io, const struct seal_place *place, uint64_t lower, int err)
 {
 	char name[STORE_NAME_MAX];

@@ -384,13 +384,13 @@ int pagemap_commit_range(struct pagemap *pm, uint64_t object, uint64_t seq)
 	return o ? 0 : -ENOMEM;
 }
 
-void pagemap_discard(struct pagemap *pm, uint64_t object, uint64_t first, uint64_t last)
+void pagemap_discard(struct pagemap *pm, uint64_t object, uint64_t first, uint64_t last, uint64_t seq)
 {
 	pthread_mutex_lock(&pm->lock);
 	struct pm_object *o = find_object(pm, object);
 	for (struct list *l = o ? o->entries.next : NULL; o && l != &o->entries; l = l->next) {
 		struct pm_entry *e = list_item(l, struct pm_entry, in_object);
-		if (e->page < first || e->page > last || !e->committed)
+		if (e->page < first || e->page > last || !e->committed || e->seq >= seq)
 			continue;
 		put_buf_locked(pm, e->committed);
 		e->committed = NULL;

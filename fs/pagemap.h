@@ -68,8 +68,11 @@ int pagemap_commit_page(struct pagemap *pm, uint64_t object, uint64_t page, stru
 /* An operation on a range of object is recorded by transaction seq: none of it may be written in place for now. */
 int pagemap_commit_range(struct pagemap *pm, uint64_t object, uint64_t seq) CL_MUST_USE;
 
-/* The object is gone, or pages first .. last of it are free, as committed: committed versions need not go home. */
-void pagemap_discard(struct pagemap *pm, uint64_t object, uint64_t first, uint64_t last);
+/*
+ * The object is gone, or pages first .. last of it were free, as transaction seq says: versions committed before it need not
+ * go home. What seq itself wrote there afterwards stays.
+ */
+void pagemap_discard(struct pagemap *pm, uint64_t object, uint64_t first, uint64_t last, uint64_t seq);
 
 /* Committed versions still to be written home: at most max of them into ret, each with a reference. Returns how many. */
 size_t pagemap_take_pending(struct pagemap *pm, struct pagemap_page *ret, size_t max);

@@ -15,6 +15,7 @@
 #include <sys/uio.h>
 
 #define STORE_NAME_MAX 96u
+#define STORE_IOV_MAX 256
 
 enum { STORE_RDONLY = 0, STORE_RDWR = 1, STORE_CREATE = 2 /* make it if missing, 0600; implies RDWR */, STORE_EXCL = 4 };
 enum store_lock { STORE_UNLOCK, STORE_SHARED, STORE_EXCLUSIVE };
@@ -35,6 +36,8 @@ struct store_ops {
 	/* Whole transfers: 0 or negative errno. pread: *ret_got = bytes before the end of the file. */
 	int (*pread)(struct store *s, struct store_file *f, void *buf, size_t n, uint64_t off, size_t *ret_got);
 	int (*pwrite)(struct store *s, struct store_file *f, const void *buf, size_t n, uint64_t off);
+	/* At most STORE_IOV_MAX pieces, one behind the other in the file. iov may be changed. */
+	int (*pwritev)(struct store *s, struct store_file *f, struct iovec *iov, int n, uint64_t off);
 	int (*sync)(struct store *s, struct store_file *f);           /* fdatasync */
 	int (*sync_dir)(struct store *s, const char *name);           /* fsync of a folder; "." = the store itself */
 	int (*sync_all)(struct store *s);                             /* everything of this store: syncfs */

@@ -123,6 +123,31 @@ static int dir_pwrite(struct store *s, struct store_file *f, const void *buf, si
 	return file_pwrite_full(f->fd, buf, n, off);
 }
 
+static int dir_pwritev(struct store *s, struct store_file *f, struct iovec *iov, int n, uint64_t off)
+{
+	(void)s;
+	while (n) {
+		ssize_t put = pwritev(f->fd, iov, n, (off_t)off);
+		if (put < 0 && errno == EINTR)
+			continue;
+		if (put < 0)
+			return -errno;
+		if (put == 0)
+			return -EIO;
+		off += (uint64_t)put;
+		while (n && (size_t)put >= iov->iov_len) {
+			put -= (ssize_t)iov->iov_len;
+			iov++;
+			n--;
+		}
+		if (n) {
+			iov->iov_base = (char *)iov->iov_base + put;
+			iov->iov_len -= (size_t)put;
+		}
+	}
+	return 0;
+}
+
 static int dir_sync(struct store *s, struct store_file *f)
 {
 	(void)s;
@@ -353,6 +378,7 @@ static const struct store_ops dir_ops = {
 	.close = dir_close,
 	.pread = dir_pread,
 	.pwrite = dir_pwrite,
+	.pwritev = dir_pwritev,
 	.sync = dir_sync,
 	.sync_dir = dir_sync_dir,
 	.sync_all = dir_sync_all,

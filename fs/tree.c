@@ -3,6 +3,7 @@
 #include "fs/tree.h"
 
 #include "common/secret.h"
+#include "fs/page.h"
 
 #include <string.h>
 
@@ -129,7 +130,7 @@ static int grow(struct tree *t)
 	}
 	if (t->height == PAGEIO_LEVELS)
 		return -EFBIG;
-	uint8_t *page = node_page_new();
+	uint8_t *page = page_new();
 	if (!page)
 		return -ENOMEM;
 	memcpy(page, &t->root, sizeof t->root);
@@ -160,7 +161,7 @@ static int load(struct tree *t, uint32_t level, uint64_t index, struct node *par
 		*ret = NULL;
 		return 0;
 	}
-	uint8_t *page = node_page_new();
+	uint8_t *page = page_new();
 	if (!page) {
 		node_put(t->nodes, parent);
 		return -ENOMEM;
@@ -173,7 +174,7 @@ static int load(struct tree *t, uint32_t level, uint64_t index, struct node *par
 		err = pageio_open(t->io, &t->key, &place, ref, page);
 	}
 	if (err) {
-		node_page_free(page);
+		page_free(page);
 		node_put(t->nodes, parent);
 		return err;
 	}

@@ -26,7 +26,7 @@ struct tree {
 	uint8_t height;
 	struct seal_ref root;              /* as sealed last; counts only while the root is not cached dirty */
 	uint64_t fresh_gen;
-	bool freed;                        /* since the last commit leaves that it references became holes */
+	bool freed;                        /* since the last commit leaves became holes, or their lower pages are to be given back */
 	size_t n_dirty;
 	struct list dirty[PAGEIO_LEVELS + 1]; /* by level */
 	struct pagemap_run run;            /* data pages that wait for the commit */

@@ -9,7 +9,7 @@
 
 #define SYNC_ONE_BY_ONE 12u     /* more lower files than this are synced with one syncfs */
 #define HOME_BATCH 1024u        /* pages taken from the map at a time on their way home */
-#define PENDING_MAX 6144u       /* committed pages in memory after which they are written home */
+#define PENDING_MAX 4096u       /* committed pages in memory after which they are written home */
 #define IDLE_MS 3000            /* a checkpoint after so long without a commit */
 
 static int64_t throttle_slack(const struct comp *c)
@@ -279,16 +279,16 @@ int txn_run_op(struct comp *c, const struct journal_op *o, uint64_t seq, bool lo
 
 	switch (o->code) {
 	case JOURNAL_REMOVE:
-		pagemap_discard(c->io.map, o->object, 0, UINT64_MAX);
+		pagemap_discard(c->io.map, o->object, 0, UINT64_MAX, seq);
 		return lower ? pageio_remove(&c->io, o->object) : 0;
 	case JOURNAL_CUT:
-		pagemap_discard(c->io.map, o->object, o->a, UINT64_MAX);
+		pagemap_discard(c->io.map, o->object, o->a, UINT64_MAX, seq);
 		err = lower ? pageio_cut(&c->io, o->object, o->a) : 0;
 		break;
 	case JOURNAL_PUNCH:
 		if (o->b == 0)
 			return 0;
-		pagemap_discard(c->io.map, o->object, o->a, o->a + o->b - 1);
+		pagemap_discard(c->io.map, o->object, o->a, o->a + o->b - 1, seq);
 		err = lower ? pageio_punch(&c->io, o->object, o->a, o->b) : 0;
 		break;
 	default:
@@ -424,10 +424,13 @@ static int write_batch_home(struct comp *c, struct pagemap_page *p, size_t n, ui
 		for (run = 1; i + run < n && run < 64 && p[i + run].object == p[i].object &&
 			      p[i + run].page == p[i].page + run; run++)
 			;
-		for (size_t k = 0; k < run; k++)
+		const uint8_t *from = p[i].buf->data;
+		if (run > 1)
+			from = join;
+		for (size_t k = 0; k < run && run > 1; k++)
 			memcpy(join + k * CL_PAGE, p[i + k].buf->data, CL_PAGE);
 		if (!err) {
-			err = pageio_write_home(&c->io, p[i].object, p[i].page, join, run);
+			err = pageio_write_home(&c->io, p[i].object, p[i].page, from, run);
 			touch(t, p[i].object);
 		}
 		for (size_t k = 0; k < run; k++) {

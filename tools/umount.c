@@ -67,7 +67,8 @@ static int parse(struct umount *u, int argc, char **argv, struct fault *f)
 	if (err)
 		return fault_set(f, err, CL_EXIT_FAILED, "%s: %s", path, strerror(-err));
 	if (strcmp(u->e.type, MTAB_TYPE))
-		return fault_set(f, -EINVAL, CL_EXIT_FAILED, "%s is not a mount of cloison, but of %s", path, u->e.type);
+		return fault_set(f, -EINVAL, CL_EXIT_FAILED, "%s is not a mount of cloison, but of %s", path,
+				 u->e.type);
 	return 0;
 }
 
@@ -89,7 +90,8 @@ static int by_fusermount(const struct umount *u, struct fault *f)
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
 		return fault_set(f, -ENOENT, CL_EXIT_FAILED, "fusermount3 cannot be run");
 	if (status)
-		return fault_set(f, -EBUSY, CL_EXIT_FAILED, "%s: fusermount3 did not unmount it (in use, or not yours)", u->target);
+		return fault_set(f, -EBUSY, CL_EXIT_FAILED, "%s: fusermount3 did not unmount it (in use, or not yours)",
+				 u->target);
 	return 0;
 }
 
@@ -134,10 +136,12 @@ static int wait_for_daemon(struct umount *u, struct fault *f)
 	if (!err)
 		err = record_read(u->record, &i);
 	if (err)
-		return fault_set(f, err, CL_EXIT_FAILED, "%s: cannot wait for the daemon: %s", u->target, strerror(-err));
+		return fault_set(f, err, CL_EXIT_FAILED, "%s: cannot wait for the daemon: %s", u->target,
+				 strerror(-err));
 	if (!i.state || !strcmp(i.state, "mounted"))
 		err = fault_set(f, -EIO, CL_EXIT_FAILED,
-				"%s: the daemon died before it had written everything; what was synced before is in the journal",
+				"%s: the daemon died before it had written everything; what was synced before is in "
+				"the journal",
 				u->target);
 	else if (strcmp(i.state, "closed"))
 		err = fault_set(f, -EIO, CL_EXIT_FAILED, "%s: %s", u->target, i.state);

@@ -77,6 +77,7 @@ static bool reply(struct fuse_cl_worker *w, const struct fuse_in_header *in, int
 	return writev(fuse_session_fd(w->cl->se), iov, n ? 2 : 1) >= 0;
 }
 
+#if !FUSE_CL_LIBFUSE_HAS_TMPFILE
 static void fill_attr(const struct fs_attr *a, struct fuse_attr *ret)
 {
 	*ret = (struct fuse_attr){
@@ -97,7 +98,6 @@ static void fill_attr(const struct fs_attr *a, struct fuse_attr *ret)
 	};
 }
 
-#if !FUSE_CL_LIBFUSE_HAS_TMPFILE
 static void raw_tmpfile(struct fuse_cl_worker *w, const struct fuse_in_header *in, const struct fuse_create_in *arg)
 {
 	struct fs_cred cred = { .uid = in->uid, .gid = in->gid, .umask = arg->umask };

@@ -34,18 +34,33 @@ static CL_PRINTF(2, 0) void on_libfuse_log(enum fuse_log_level level, const char
 			 "%s", line);
 }
 
+/* From 3.17 on what is asked for has a wider place, and the old one cannot take back any more. */
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
+#define CAPABLE(conn) ((conn)->capable_ext)
+#define WANT(conn) ((conn)->want_ext)
+#else
+#define CAPABLE(conn) ((conn)->capable)
+#define WANT(conn) ((conn)->want)
+#endif
+
+static bool can(const struct fuse_conn_info *conn, uint64_t cap)
+{
+	return CAPABLE(conn) & cap;
+}
+
 static void want(struct fuse_conn_info *conn, unsigned cap, bool yes)
 {
-	if (yes && conn->capable & cap)
-		conn->want |= cap;
+	if (yes && can(conn, cap))
+		WANT(conn) |= cap;
 	else
-		conn->want &= ~cap;
+		WANT(conn) &= ~cap;
 }
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	struct fuse_cl *s = userdata;
 
+	s->opts.no_open = s->opts.no_open && can(conn, FUSE_CAP_NO_OPEN_SUPPORT);
 	want(conn, FUSE_CAP_WRITEBACK_CACHE, true);
 	want(conn, FUSE_CAP_POSIX_ACL, true);
 	want(conn, FUSE_CAP_DONT_MASK, true); /* the directory's default ACL decides whether umask counts */
@@ -73,8 +88,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	conn->max_background = BACKGROUND_MAX;
 	conn->congestion_threshold = BACKGROUND_MAX * 3 / 4;
 	conn->time_gran = 1;
-	s->no_opendir = conn->capable & FUSE_CAP_NO_OPENDIR_SUPPORT;
-	s->opts.no_open = s->opts.no_open && conn->capable & FUSE_CAP_NO_OPEN_SUPPORT;
+	s->no_opendir = can(conn, FUSE_CAP_NO_OPENDIR_SUPPORT);
 	s->ready = true;
 }
 
@@ -96,8 +110,14 @@ static char *option_text(const struct fuse_cl_options *o)
 	FILE *out = open_memstream(&text, &len);
 	if (!out)
 		return NULL;
-	fprintf(out, "default_permissions,%s,%s,%s,%s", o->ro ? "ro" : "rw", o->nosuid ? "nosuid" : "suid",
-		o->nodev ? "nodev" : "dev", o->noexec ? "noexec" : "exec");
+	fprintf(out, "%s,%s,%s,%s", o->ro ? "ro" : "rw", o->nosuid ? "nosuid" : "suid", o->nodev ? "nodev" : "dev",
+		o->noexec ? "noexec" : "exec");
+	/*
+	 * The kernel checks modes and ACLs, unless nobody but root can come in: modes do not bind root, and the check costs a
+	 * round trip after every change of a directory.
+	 */
+	if (o->allow_other || geteuid() != 0)
+		fputs(",default_permissions", out);
 	if (o->allow_other)
 		fputs(",allow_other", out);
 	if (o->debug)

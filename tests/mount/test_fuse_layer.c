@@ -351,9 +351,14 @@ static void test_listing(void)
 	}
 	list(n, false);
 	list(n, true);
-	unsigned long before = atomic_load(&counts->readdir) + atomic_load(&counts->readdir_plus);
-	list(n, false);
-	CHECK(atomic_load(&counts->readdir) + atomic_load(&counts->readdir_plus) == before); /* from the cache */
+	/* The kernel's cache answers; under memory pressure it may have to be filled again first. */
+	bool asked = true;
+	for (unsigned i = 0; i < 5 && asked; i++) {
+		unsigned long before = atomic_load(&counts->readdir) + atomic_load(&counts->readdir_plus);
+		list(n, false);
+		asked = atomic_load(&counts->readdir) + atomic_load(&counts->readdir_plus) != before;
+	}
+	CHECK(!asked);
 	put_file("10000", 0600, "");
 	list(n + 1, true);
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* keyring and tpm joined by tools/common/unlock: a header sealed in a real (software) TPM, opened by options and files. */
+/*
+ * keyring and tpm joined by tools/common/unlock: a header sealed in a real (software) TPM, opened by options and
+ * files.
+ */
 #include "common/secret.h"
 #include "keyring/keyring.h"
 #include "tests/tpm/swtpm.h"
@@ -59,7 +62,12 @@ static void setup(void)
 	struct secret *keys[3] = { NULL };
 	struct secret *pin = secret_of(PIN), *passphrase = secret_of(PASSPHRASE);
 	const struct keyring_new spec = {
-		.labels = labels, .n_labels = 3, .tpm = unlock_tpm(&u), .pin = pin, .passphrase = passphrase, .scrypt_log2_n = 10,
+		.labels = labels,
+		.n_labels = 3,
+		.tpm = unlock_tpm(&u),
+		.pin = pin,
+		.passphrase = passphrase,
+		.scrypt_log2_n = 10,
 	};
 	struct keyring *made = NULL;
 	ck_assert_msg(keyring_create(&spec, &made, keys, &f) == 0, "%s", f.text);
@@ -174,7 +182,9 @@ START_TEST(bad_offers)
 	ck_assert_int_eq(unlock_init(&u, &(struct unlock_options){ .pin_file = missing }, false, &f), -ENOENT);
 	ck_assert_ptr_nonnull(strstr(f.text, missing));
 	f = (struct fault){ 0 };
-	ck_assert_int_eq(unlock_init(&u, &(struct unlock_options){ .pin_file = dash, .passphrase_file = dash }, false, &f), -EINVAL);
+	ck_assert_int_eq(unlock_init(&u, &(struct unlock_options){ .pin_file = dash, .passphrase_file = dash }, false,
+				     &f),
+			 -EINVAL);
 	ck_assert_int_eq(f.exit, CL_EXIT_USAGE);
 }
 END_TEST

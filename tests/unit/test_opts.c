@@ -163,9 +163,13 @@ START_TEST(mount_options)
 	struct fault f = { 0 };
 	mount_opts_init(&m);
 	ck_assert(!m.suid && !m.dev && m.exec && !m.read_only);
-	ck_assert_int_eq(mount_opts_parse(&m, "rw,label=\"S//REL USA,FRA\",tpm2=swtpm:path=/x,pin-file=/p,noexec,commit=7,"
-					      "cache=128M,allow_other,_netdev,nofail,x-systemd.automount,noauto,users,user=me,"
-					      "relatime,X-mount.mkdir=0700,comment=a", false, false, &f), 0);
+	ck_assert_int_eq(
+		mount_opts_parse(&m,
+				 "rw,label=\"S//REL USA,FRA\",tpm2=swtpm:path=/x,pin-file=/p,noexec,commit=7,"
+				 "cache=128M,allow_other,_netdev,nofail,x-systemd.automount,noauto,users,user=me,"
+				 "relatime,X-mount.mkdir=0700,comment=a",
+				 false, false, &f),
+		0);
 	ck_assert_str_eq(m.key.label, "S//REL USA,FRA");
 	ck_assert_str_eq(m.key.tpm2, "swtpm:path=/x");
 	ck_assert_str_eq(m.key.pin_file, "/p");
@@ -222,7 +226,8 @@ START_TEST(mount_option_errors)
 }
 END_TEST
 
-static void expect(const struct label_spec_list *l, size_t i, const char *text, const char *dir, enum keyring_unlock unlock)
+static void expect(const struct label_spec_list *l, size_t i, const char *text, const char *dir,
+		   enum keyring_unlock unlock)
 {
 	ck_assert_uint_lt(i, l->n);
 	ck_assert_str_eq(l->v[i].text, text);

@@ -36,8 +36,9 @@ static void teardown(void)
 START_TEST(mount_table_lines)
 {
 	struct mtab_entry e;
-	char ours[] = "98 30 0:52 / /mnt/a\\040b rw,nosuid,nodev,relatime shared:55 master:2 - fuse.cloison /srv/v\\134o "
-		      "rw,user_id=1000,group_id=0\n";
+	char ours[] =
+		"98 30 0:52 / /mnt/a\\040b rw,nosuid,nodev,relatime shared:55 master:2 - fuse.cloison /srv/v\\134o "
+		"rw,user_id=1000,group_id=0\n";
 	ck_assert_int_eq(mtab_parse(ours, &e), 0);
 	ck_assert_str_eq(e.target, "/mnt/a b");
 	ck_assert_str_eq(e.source, "/srv/v\\o");
@@ -113,9 +114,14 @@ static pid_t daemon_of(unsigned minor, const char *last, int *ret_in)
 	ck_assert_int_ge(pid, 0);
 	if (pid == 0) {
 		char where[] = "/srv/v", label[] = "SECRET//A,B", state[] = "mounted", odd[] = "/mnt/a\nb=c";
-		const struct record_info i = { .dir = where, .target = odd, .label = label, .state = state, .pid = getpid() };
+		const struct record_info i = {
+			.dir = where, .target = odd, .label = label, .state = state, .pid = getpid()
+		};
 		struct record *r = NULL;
 		char c = record_new(MAJOR, minor, &i, &r) ? 'n' : 'y';
+		memset(where, 'X', sizeof where - 1); /* the creator's strings do not live as long as the record */
+		memset(label, 'X', sizeof label - 1);
+		memset(odd, 'X', sizeof odd - 1);
 		close(go[1]);
 		if (write(ready[1], &c, 1) != 1 || read(go[0], &c, 1) < 0)
 			_exit(1);
@@ -151,6 +157,9 @@ static void check_end(unsigned minor, const char *last, const char *want)
 	ck_assert_int_eq(record_wait(fd, true), 0);
 	ck_assert_int_eq(record_read(fd, &i), 0);
 	ck_assert_str_eq(i.state, want);
+	ck_assert_str_eq(i.dir, "/srv/v");
+	ck_assert_str_eq(i.target, "/mnt/a\nb=c");
+	ck_assert_str_eq(i.label, "SECRET//A,B");
 	record_info_done(&i);
 	close(fd);
 	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);

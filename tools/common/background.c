@@ -32,8 +32,9 @@ static int wait_for(int fd, pid_t child, struct fault *f)
 		got = waitpid(child, &status, 0);
 	while (got < 0 && errno == EINTR);
 	if (got == child && WIFSIGNALED(status))
-		fault_set(f, -ECHILD, CL_EXIT_FAILED, "the daemon was ended by signal %d (%s) before the mount was usable",
-			  WTERMSIG(status), strsignal(WTERMSIG(status)));
+		fault_set(f, -ECHILD, CL_EXIT_FAILED,
+			  "the daemon was ended by signal %d (%s) before the mount was usable", WTERMSIG(status),
+			  strsignal(WTERMSIG(status)));
 	else
 		fault_set(f, -ECHILD, CL_EXIT_FAILED, "the daemon ended before the mount was usable");
 	return CL_EXIT_FAILED;

@@ -77,11 +77,12 @@ static int take_item(struct label_spec *s, const char *name, const char *value, 
 		else if (value && !strcmp(value, "pin"))
 			s->unlock = KEYRING_PIN;
 		else if (value && !strcmp(value, "two-person"))
-			return fault_set(f, -EINVAL, CL_EXIT_USAGE,
-					 "--label: unlock=two-person is not available in this version; there are host and pin");
+			return fault_set(
+				f, -EINVAL, CL_EXIT_USAGE,
+				"--label: unlock=two-person is not available in this version; there are host and pin");
 		else
-			return fault_set(f, -EINVAL, CL_EXIT_USAGE, "--label: unlock=%s is not known; there are host and pin",
-					 value ? value : "");
+			return fault_set(f, -EINVAL, CL_EXIT_USAGE,
+					 "--label: unlock=%s is not known; there are host and pin", value ? value : "");
 		return 0;
 	}
 	if (!strcmp(name, "dir")) {
@@ -133,7 +134,10 @@ int label_spec_add(struct label_spec_list *l, const char *arg, struct fault *f)
 	return got;
 }
 
-/* Lower case by Unicode where the C library knows it ("TRÈS SECRET"), by ASCII otherwise. out: room for max bytes and NUL. */
+/*
+ * Lower case by Unicode where the C library knows it ("TRÈS SECRET"), by ASCII otherwise. out: room for max bytes and
+ * NUL.
+ */
 static void lower(const char *in, size_t n, char *out, size_t max)
 {
 	locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
@@ -210,9 +214,11 @@ int label_spec_finish(struct label_spec_list *l, struct fault *f)
 	for (size_t i = 0; i < l->n; i++) {
 		for (size_t j = 0; j < i; j++) {
 			if (!strcmp(l->v[i].text, l->v[j].text))
-				return fault_set(f, -EINVAL, CL_EXIT_USAGE, "--label: '%s' is given twice", l->v[i].text);
+				return fault_set(f, -EINVAL, CL_EXIT_USAGE, "--label: '%s' is given twice",
+						 l->v[i].text);
 			if (l->v[i].dir && l->v[j].dir && !strcmp(l->v[i].dir, l->v[j].dir))
-				return fault_set(f, -EINVAL, CL_EXIT_USAGE, "--label: dir=%s is given twice", l->v[i].dir);
+				return fault_set(f, -EINVAL, CL_EXIT_USAGE, "--label: dir=%s is given twice",
+						 l->v[i].dir);
 		}
 	}
 	for (size_t i = 1; i < l->n && !err; i++)

@@ -20,14 +20,14 @@ struct label_spec_list {
 };
 
 /*
- * Appends LABEL[,unlock=host|pin][,dir=NAME]. The text may hold commas ("S//REL USA,FRA"): it ends at the first comma with a
- * name and '=' behind. -EINVAL with a sentence.
+ * Appends LABEL[,unlock=host|pin][,dir=NAME]. The text may hold commas ("S//REL USA,FRA"): it ends at the first comma
+ * with a name and '=' behind. -EINVAL with a sentence.
  */
 int label_spec_add(struct label_spec_list *l, const char *arg, struct fault *f) CL_MUST_USE;
 /*
- * After the last: gives the default label to an empty list, and each label but the first a gate: dir=, or its level alone (the
- * text before "//", without "@policy:"), in lower case, blanks and slashes as '-', with -2, -3, ... where that name is taken.
- * -EINVAL with a sentence: a label or dir= given twice, dir= for the first label, too many labels.
+ * After the last: gives the default label to an empty list, and each label but the first a gate: dir=, or its level
+ * alone (the text before "//", without "@policy:"), in lower case, blanks and slashes as '-', with -2, -3, ... where
+ * that name is taken. -EINVAL with a sentence: a label or dir= given twice, dir= for the first label, too many labels.
  */
 int label_spec_finish(struct label_spec_list *l, struct fault *f) CL_MUST_USE;
 bool label_spec_needs_pin(const struct label_spec_list *l);

@@ -26,7 +26,8 @@ void limits_raise_files(void)
 	}
 	r.rlim_cur = CL_MAX(r.rlim_cur, CL_MIN(r.rlim_max, (rlim_t)FILES_WANTED));
 	if (setrlimit(RLIMIT_NOFILE, &r) || r.rlim_cur < FILES_LEAST)
-		log_warn("only %ju open files are allowed (ulimit -n); %u are better", (uintmax_t)r.rlim_cur, FILES_LEAST);
+		log_warn("only %ju open files are allowed (ulimit -n); %u are better", (uintmax_t)r.rlim_cur,
+			 FILES_LEAST);
 }
 
 /* CAP_IPC_LOCK lifts RLIMIT_MEMLOCK (mlock(2)). */
@@ -49,5 +50,6 @@ void limits_lock_memory(void)
 	if (!may_lock_all() && setrlimit(RLIMIT_MEMLOCK, &all))
 		log_info("memory is not locked (ulimit -l): contents of files may reach swap space; keys do not");
 	else if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT))
-		log_warn("memory is not locked: %s: contents of files may reach swap space; keys do not", strerror(errno));
+		log_warn("memory is not locked: %s: contents of files may reach swap space; keys do not",
+			 strerror(errno));
 }

@@ -18,13 +18,14 @@ void mount_opts_done(struct mount_opts *m)
 }
 
 /*
- * Options that mount(8), fstab(5) and systemd.mount(5) put into the list for their own use, and those about access times,
- * which the kernel leaves to a FUSE filesystem: the filesystem keeps them relatime in its own way.
+ * Options that mount(8), fstab(5) and systemd.mount(5) put into the list for their own use, and those about access
+ * times, which the kernel leaves to a FUSE filesystem: the filesystem keeps them relatime in its own way.
  */
 static const char *const ignored[] = {
-	"defaults", "auto", "noauto", "user", "nouser", "users", "owner", "group", "_netdev", "nofail", "silent", "loud",
-	"async", "atime", "noatime", "diratime", "nodiratime", "relatime", "norelatime", "strictatime", "nostrictatime",
-	"lazytime", "nolazytime", "iversion", "noiversion", "nomand",
+	"defaults", "auto",       "noauto",     "user",       "nouser",     "users",       "owner",
+	"group",    "_netdev",    "nofail",     "silent",     "loud",       "async",       "atime",
+	"noatime",  "diratime",   "nodiratime", "relatime",   "norelatime", "strictatime", "nostrictatime",
+	"lazytime", "nolazytime", "iversion",   "noiversion", "nomand",
 };
 
 static bool is_ignored(const char *name, const char *value)
@@ -88,8 +89,9 @@ static int take(struct mount_opts *m, const char *name, const char *value, bool 
 	if (!strcmp(name, "anchor"))
 		return fault_set(f, -EINVAL, CL_EXIT_USAGE, "option anchor is not available in this version");
 	if (!strcmp(name, "remount"))
-		return fault_set(f, -EINVAL, CL_EXIT_USAGE,
-				 "option remount: a mounted volume cannot change its options; unmount it and mount it again");
+		return fault_set(
+			f, -EINVAL, CL_EXIT_USAGE,
+			"option remount: a mounted volume cannot change its options; unmount it and mount it again");
 	return is_ignored(name, value);
 }
 

@@ -20,8 +20,8 @@ struct mount_opts {
 void mount_opts_init(struct mount_opts *m);
 void mount_opts_done(struct mount_opts *m);
 /*
- * Takes one -o list; later ones win over earlier ones. sloppy: unknown options are ignored. is_root: suid and dev may be asked
- * for. -EINVAL with a sentence that names the option.
+ * Takes one -o list; later ones win over earlier ones. sloppy: unknown options are ignored. is_root: suid and dev may
+ * be asked for. -EINVAL with a sentence that names the option.
  */
 int mount_opts_parse(struct mount_opts *m, const char *list, bool sloppy, bool is_root, struct fault *f) CL_MUST_USE;
 

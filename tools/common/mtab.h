@@ -17,8 +17,9 @@ struct mtab_entry {
 };
 
 /*
- * Calls fn for each mount that this process sees, oldest first, until it returns false. The entry is borrowed. -ENOMEM or errno
- * of reading /proc/self/mountinfo. Touches no mount itself, so that a dead daemon's mount cannot hang it.
+ * Calls fn for each mount that this process sees, oldest first, until it returns false. The entry is borrowed.
+ * -ENOMEM or errno of reading /proc/self/mountinfo. Touches no mount itself, so that a dead daemon's mount cannot
+ * hang it.
  */
 int mtab_each(bool (*fn)(void *arg, const struct mtab_entry *e), void *arg) CL_MUST_USE;
 /* Reads one line of mountinfo (proc(5)); line is changed, e points into it. -EUCLEAN. */

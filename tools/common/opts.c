@@ -51,7 +51,10 @@ int opts_next(int argc, char **argv, const char *shorts, const struct option *lo
 	if (got == -1)
 		return OPTS_END;
 	if (got == '?' || got == ':') {
-		/* Permutation may have moved the culprit: it is the argument before optind, or, within a cluster, at it. */
+		/*
+		 * Permutation may have moved the culprit: it is the argument before optind, or, within a cluster, at
+		 * it.
+		 */
 		int was = optind > before ? optind - 1 : optind;
 		return bad_option(argv, was, got, longs, f);
 	}
@@ -121,10 +124,11 @@ int opts_size(const char *name, const char *text, uint64_t min, uint64_t max, ui
 	if (!err && (v < min || v > max))
 		err = -ERANGE;
 	if (err == -EINVAL)
-		return fault_set(f, err, CL_EXIT_USAGE, "%s: expected a size such as 64M, not '%s'", name, text ? text : "");
+		return fault_set(f, err, CL_EXIT_USAGE, "%s: expected a size such as 64M, not '%s'", name,
+				 text ? text : "");
 	if (err)
-		return fault_set(f, err, CL_EXIT_USAGE, "%s: %s is out of range: %ju to %ju bytes", name, text, (uintmax_t)min,
-				 (uintmax_t)max);
+		return fault_set(f, err, CL_EXIT_USAGE, "%s: %s is out of range: %ju to %ju bytes", name, text,
+				 (uintmax_t)min, (uintmax_t)max);
 	*ret = v;
 	return 0;
 }
@@ -141,8 +145,8 @@ int opts_number(const char *name, const char *text, uint64_t min, uint64_t max, 
 	if (err == -EINVAL)
 		return fault_set(f, err, CL_EXIT_USAGE, "%s: expected a number, not '%s'", name, text ? text : "");
 	if (err)
-		return fault_set(f, err, CL_EXIT_USAGE, "%s: %s is out of range: %ju to %ju", name, text, (uintmax_t)min,
-				 (uintmax_t)max);
+		return fault_set(f, err, CL_EXIT_USAGE, "%s: %s is out of range: %ju to %ju", name, text,
+				 (uintmax_t)min, (uintmax_t)max);
 	*ret = v;
 	return 0;
 }

@@ -15,7 +15,11 @@ enum { /* keys of long options without a letter start behind these */
 	OPTS_OWN
 };
 /* The entries that every command's table ends with. */
-#define OPTS_COMMON { "help", no_argument, NULL, OPTS_HELP }, { "version", no_argument, NULL, OPTS_VERSION }, { NULL, 0, NULL, 0 }
+#define OPTS_COMMON                                                                               \
+	{ "help", no_argument, NULL, OPTS_HELP }, { "version", no_argument, NULL, OPTS_VERSION }, \
+	{                                                                                         \
+		NULL, 0, NULL, 0                                                                  \
+	}
 
 /*
  * The next option as getopt_long gives it (optarg and optind as there), OPTS_END, or -EINVAL with a sentence that names
@@ -24,16 +28,22 @@ enum { /* keys of long options without a letter start behind these */
 int opts_next(int argc, char **argv, const char *shorts, const struct option *longs, struct fault *f) CL_MUST_USE;
 
 /*
- * Takes the next item off a comma-separated list, in place. Quoting as in mount(8): commas within double quotes belong to
- * the value, quotes are removed; a backslash in front of a comma, a quote or a backslash takes it as it stands. Empty items are skipped.
- * 1: *ret_name and *ret_value (NULL when there is no '=') point into the list; 0: end; -EINVAL: a quote is not closed.
+ * Takes the next item off a comma-separated list, in place. Quoting as in mount(8): commas within double quotes
+ * belong to the value, quotes are removed; a backslash in front of a comma, a quote or a backslash takes it as it
+ * stands. Empty items are skipped. 1: *ret_name and *ret_value (NULL when there is no '=') point into the list; 0:
+ * end; -EINVAL: a quote is not closed.
  */
 int opts_list_next(char **cursor, char **ret_name, char **ret_value, struct fault *f) CL_MUST_USE;
 
-/* A whole number of bytes with an optional K, M or G (powers of 1024). -EINVAL, -ERANGE (not min .. max), with a sentence. */
-int opts_size(const char *name, const char *text, uint64_t min, uint64_t max, uint64_t *ret, struct fault *f) CL_MUST_USE;
+/*
+ * A whole number of bytes with an optional K, M or G (powers of 1024). -EINVAL, -ERANGE (not min .. max), with a
+ * sentence.
+ */
+int opts_size(const char *name, const char *text, uint64_t min, uint64_t max, uint64_t *ret, struct fault *f)
+	CL_MUST_USE;
 /* A whole decimal number. */
-int opts_number(const char *name, const char *text, uint64_t min, uint64_t max, uint64_t *ret, struct fault *f) CL_MUST_USE;
+int opts_number(const char *name, const char *text, uint64_t min, uint64_t max, uint64_t *ret, struct fault *f)
+	CL_MUST_USE;
 /* A descriptor that is open. */
 int opts_fd(const char *name, const char *text, int *ret, struct fault *f) CL_MUST_USE;
 

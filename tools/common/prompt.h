@@ -10,8 +10,8 @@
 bool prompt_possible(void);
 /*
  * Writes text to stderr and reads one line from stdin with echo off, straight into a secret of at most max bytes.
- * -ENODATA: nothing was typed; -EOVERFLOW; -ENOTTY: stdin is no terminal; -EINTR. A signal that ends the process gives the
- * terminal its echo back first.
+ * -ENODATA: nothing was typed; -EOVERFLOW; -ENOTTY: stdin is no terminal; -EINTR. A signal that ends the process
+ * gives the terminal its echo back first.
  */
 int prompt_secret(const char *text, size_t max, struct secret **ret) CL_MUST_USE;
 /* Asks twice. -EKEYREJECTED when the two differ. */

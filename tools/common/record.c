@@ -18,7 +18,7 @@ struct record {
 	int fd;
 	int dirfd;
 	char name[32];
-	struct record_info info; /* strings borrowed from the creator */
+	struct record_info info; /* owned */
 };
 
 void record_info_done(struct record_info *i)
@@ -96,6 +96,26 @@ static int write_info(int fd, const struct record_info *i)
 	return err;
 }
 
+static int copy_info(const struct record_info *from, struct record_info *to)
+{
+	const struct {
+		const char *from;
+		char **to;
+	} all[] = {
+		{ from->dir, &to->dir },     { from->target, &to->target },   { from->label, &to->label },
+		{ from->uuid, &to->uuid },   { from->options, &to->options }, { from->state, &to->state },
+	};
+	to->pid = from->pid;
+	for (size_t i = 0; i < CL_ARRAY_LEN(all); i++) {
+		if (!all[i].from)
+			continue;
+		*all[i].to = strdup(all[i].from);
+		if (!*all[i].to)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 int record_new(unsigned major, unsigned minor, const struct record_info *info, struct record **ret)
 {
 	struct record *r = calloc(1, sizeof *r);
@@ -105,8 +125,11 @@ int record_new(unsigned major, unsigned minor, const struct record_info *info, s
 	char tmp[48];
 	snprintf(r->name, sizeof r->name, "%u:%u", major, minor);
 	snprintf(tmp, sizeof tmp, "%s.%d", r->name, (int)getpid());
-	r->info = *info;
 	r->fd = -1;
+	r->dirfd = -1;
+	err = copy_info(info, &r->info);
+	if (err)
+		goto fail;
 	r->dirfd = open_folder(geteuid(), true);
 	if (r->dirfd < 0) {
 		err = r->dirfd;
@@ -114,7 +137,10 @@ int record_new(unsigned major, unsigned minor, const struct record_info *info, s
 	}
 	(void)!unlinkat(r->dirfd, tmp, 0); /* left by a daemon with this pid that was killed here */
 	r->fd = openat(r->dirfd, tmp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	/* Locked before it has its name; a record of that name is of a daemon that was killed: device numbers come again. */
+	/*
+	 * Locked before it has its name; a record of that name is of a daemon that was killed: device numbers come
+	 * again.
+	 */
 	if (r->fd < 0 || flock(r->fd, LOCK_EX | LOCK_NB)) {
 		err = -errno;
 		goto fail;
@@ -133,6 +159,7 @@ fail:
 		close(r->fd);
 	if (r->dirfd >= 0)
 		close(r->dirfd);
+	record_info_done(&r->info);
 	free(r);
 	return err;
 }
@@ -141,14 +168,14 @@ void record_finish(struct record *r, const char *state)
 {
 	if (!r)
 		return;
-	char copy[700];
-	snprintf(copy, sizeof copy, "%s", state);
-	r->info.state = copy;
-	if (write_info(r->fd, &r->info))
+	free(r->info.state);
+	r->info.state = strdup(state);
+	if (!r->info.state || write_info(r->fd, &r->info))
 		(void)!ftruncate(r->fd, 0); /* no state at all reads as "not closed" */
 	(void)!unlinkat(r->dirfd, r->name, 0);
 	close(r->dirfd);
 	/* r->fd stays open, and with it the lock, until the kernel has buried the process. */
+	record_info_done(&r->info);
 	free(r);
 }
 

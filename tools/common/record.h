@@ -22,12 +22,21 @@ struct record_info {
 void record_info_done(struct record_info *i);
 
 struct record; /* the daemon's end */
-/* dev: device number of the mount. -ENOENT: no place to put it (no /run, no XDG_RUNTIME_DIR). */
+/*
+ * major, minor: device number of the mount; info is copied. -ENOENT: no place to put it (no /run, no
+ * XDG_RUNTIME_DIR).
+ */
 int record_new(unsigned major, unsigned minor, const struct record_info *info, struct record **ret) CL_MUST_USE;
-/* Writes how the volume was left ("closed" or a sentence) and takes the name away. The lock stays until the process ends. NULL is allowed. */
+/*
+ * Writes how the volume was left ("closed" or a sentence) and takes the name away. The lock stays until the process
+ * ends. NULL is allowed.
+ */
 void record_finish(struct record *r, const char *state);
 
-/* Opens the record of a mount of user uid, to be read or waited for. Only a file of that user or of root counts. -ENOENT. */
+/*
+ * Opens the record of a mount of user uid, to be read or waited for. Only a file of that user or of root counts.
+ * -ENOENT.
+ */
 int record_open(unsigned major, unsigned minor, uid_t uid, int *ret_fd) CL_MUST_USE;
 int record_read(int fd, struct record_info *ret) CL_MUST_USE;
 /* Waits until the daemon has ended. wait false: -EAGAIN when it has not. */

@@ -57,7 +57,8 @@ int undo_open_empty(struct undo_dir *d, const char *path, struct fault *f)
 	if (!err)
 		err = is_empty(d->fd);
 	if (err == -ENOTEMPTY)
-		fault_set(f, err, CL_EXIT_FAILED, "%s is not empty; a volume is made in an empty or a new directory", path);
+		fault_set(f, err, CL_EXIT_FAILED, "%s is not empty; a volume is made in an empty or a new directory",
+			  path);
 	else if (err)
 		fault_set(f, err, CL_EXIT_FAILED, "cannot open %s: %s", path, strerror(-err));
 	if (err) {

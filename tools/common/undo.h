@@ -14,7 +14,10 @@ struct undo_dir {
 
 /* Makes path (0700) or takes it when it is an empty directory. -ENOTEMPTY, -ENOTDIR, ... with a sentence. */
 int undo_open_empty(struct undo_dir *d, const char *path, struct fault *f) CL_MUST_USE;
-/* Removes everything below, and the directory itself if it was made here. -errno of the first thing that would not go. */
+/*
+ * Removes everything below, and the directory itself if it was made here. -errno of the first thing that would not
+ * go.
+ */
 int undo_remove(struct undo_dir *d) CL_MUST_USE;
 /* Keeps what was made; closes. */
 void undo_keep(struct undo_dir *d);

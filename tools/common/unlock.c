@@ -89,7 +89,8 @@ int unlock_init(struct unlock *u, const struct unlock_options *o, bool prompt, s
 {
 	*u = (struct unlock){ .may_prompt = prompt && prompt_possible() };
 	if (o->pin_file && o->passphrase_file && !strcmp(o->pin_file, "-") && !strcmp(o->passphrase_file, "-"))
-		return fault_set(f, -EINVAL, CL_EXIT_USAGE, "pin-file and passphrase-file cannot both be standard input");
+		return fault_set(f, -EINVAL, CL_EXIT_USAGE,
+				 "pin-file and passphrase-file cannot both be standard input");
 	int err = find_tpm(u, o->tpm2, f);
 	if (!err)
 		err = read_file("pin-file", o->pin_file, UNLOCK_PIN_MAX, &u->pin, f);
@@ -182,7 +183,8 @@ static void tell_tries(const struct unlock *u)
 		say("the TPM is locked after too many wrong PINs; it gives back one try every %u seconds",
 		    st.recovery_seconds);
 	else if (st.tries_max > st.tries_used)
-		say("%u tries left before the TPM locks", st.tries_max - st.tries_used);
+		say("%u %s left before the TPM locks", st.tries_max - st.tries_used,
+		    st.tries_max - st.tries_used == 1 ? "try" : "tries");
 }
 
 static int ask_pin(struct unlock *u, const struct wanted *w, int err, struct fault *f)
@@ -232,8 +234,8 @@ static void add_hint(const struct unlock *u, const struct ways *ways, struct fau
 	bool passphrase = ways->passphrase && !u->passphrase;
 	size_t n = strlen(f->text);
 	if (n && (tpm || pin || passphrase))
-		snprintf(f->text + n, sizeof f->text - n, " (not given:%s%s%s)", tpm ? " tpm2" : "", pin ? " pin-file" : "",
-			 passphrase ? " passphrase-file" : "");
+		snprintf(f->text + n, sizeof f->text - n, " (not given:%s%s%s)", tpm ? " tpm2" : "",
+			 pin ? " pin-file" : "", passphrase ? " passphrase-file" : "");
 }
 
 static int run(struct unlock *u, const struct wanted *w, struct fault *f)

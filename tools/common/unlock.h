@@ -21,8 +21,8 @@ struct unlock_options {
 };
 
 /*
- * Takes label, tpm2, pin-file and passphrase-file (long options and -o items alike); the last of a kind counts. 1: taken; 0: not
- * one of them; -EINVAL with a sentence: no value.
+ * Takes label, tpm2, pin-file and passphrase-file (long options and -o items alike); the last of a kind counts. 1:
+ * taken; 0: not one of them; -EINVAL with a sentence: no value.
  */
 int unlock_option(struct unlock_options *o, const char *name, const char *value, struct fault *f) CL_MUST_USE;
 void unlock_options_done(struct unlock_options *o);
@@ -37,8 +37,8 @@ struct unlock {
 };
 
 /*
- * Finds the TPM and reads the files. prompt: ask on the terminal for what turns out to be missing, if there is one. u must not move
- * afterwards. -EINVAL (TCTI), or errno of a file, with a sentence.
+ * Finds the TPM and reads the files. prompt: ask on the terminal for what turns out to be missing, if there is one. u
+ * must not move afterwards. -EINVAL (TCTI), or errno of a file, with a sentence.
  */
 int unlock_init(struct unlock *u, const struct unlock_options *o, bool prompt, struct fault *f) CL_MUST_USE;
 void unlock_done(struct unlock *u);
@@ -46,8 +46,9 @@ void unlock_done(struct unlock *u);
 const struct keyring_tpm *unlock_tpm(const struct unlock *u);
 
 /*
- * keyring_unlock and keyring_unlock_all with what was offered; when that does not do and somebody can be asked, asks for the PIN (three
- * times at most) and then for the passphrase. Errors are keyring's, the sentence tells which option was missing.
+ * keyring_unlock and keyring_unlock_all with what was offered; when that does not do and somebody can be asked, asks
+ * for the PIN (three times at most) and then for the passphrase. Errors are keyring's, the sentence tells which
+ * option was missing.
  */
 int unlock_label(struct unlock *u, const struct keyring *k, const char *label, struct keyring_unlocked **ret,
 		 size_t *ret_n, struct fault *f) CL_MUST_USE;

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* fsck: leases and replay, the order of the steps, and how findings are told. */
+#include "fs/check.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CACHE_BYTES ((uint64_t)8 << 20) /* directories and inodes that are looked up again; the rest is read past the cache */
+#define STEP 256u                       /* pages between calls of progress */
+
+static void tell(struct checker *k, enum check_kind kind, const char *path)
+{
+	if (kind == CHECK_ERROR)
+		k->check->ret_errors++;
+	else if (kind == CHECK_FIXED)
+		k->check->ret_fixed++;
+	if (k->check->report)
+		k->check->report(k->check->arg, path, k->text, kind == CHECK_FIXED);
+}
+
+void check_say(struct check_comp *cc, enum check_kind kind, const char *fmt, ...)
+{
+	struct checker *k = cc->k;
+	va_list ap;
+
+	int n = snprintf(k->text, sizeof k->text, "compartment %s: ", cc->name);
+	va_start(ap, fmt);
+	vsnprintf(k->text + n, sizeof k->text - (size_t)n, fmt, ap);
+	va_end(ap);
+	tell(k, kind, "");
+}
+
+void check_say_inode(struct check_comp *cc, uint32_t slot, const char *fmt, ...)
+{
+	struct checker *k = cc->k;
+	const char *path = check_path(cc, slot, NULL);
+	va_list ap;
+	int n = 0;
+
+	if (!path)
+		n = snprintf(k->text, sizeof k->text, "compartment %s: inode %llu%s: ", cc->name,
+			     (unsigned long long)check_ino(&cc->inodes[slot]),
+			     cc->inodes[slot].flags & CHECK_ORPHAN ? " (unlinked)" : "");
+	va_start(ap, fmt);
+	vsnprintf(k->text + n, sizeof k->text - (size_t)n, fmt, ap);
+	va_end(ap);
+	tell(k, CHECK_ERROR, path ? path : "");
+}
+
+void check_say_entry(struct check_comp *cc, uint32_t dir, const char *name, const char *fmt, ...)
+{
+	struct checker *k = cc->k;
+	const char *path = check_path(cc, dir, name);
+	va_list ap;
+	int n = 0;
+
+	if (!path)
+		n = snprintf(k->text, sizeof k->text, "compartment %s: inode %llu: entry \"%s\": ", cc->name,
+			     (unsigned long long)check_ino(&cc->inodes[dir]), name);
+	va_start(ap, fmt);
+	vsnprintf(k->text + n, sizeof k->text - (size_t)n, fmt, ap);
+	va_end(ap);
+	tell(k, CHECK_ERROR, path ? path : "");
+}
+
+void check_progress(struct checker *k, uint64_t pages)
+{
+	k->done += pages;
+	if (!k->check->progress || k->done - k->shown < STEP)
+		return;
+	k->shown = k->done;
+	/* What is not home yet was not counted beforehand. */
+	k->all = CL_MAX(k->all, k->done);
+	k->check->progress(k->check->arg, k->done, k->all);
+}
+
+const char *check_reason(int err, bool many)
+{
+	static char other[64];
+
+	switch (err) {
+	case -EBADMSG:
+		return many ? "do not authenticate" : "does not authenticate";
+	case -EUCLEAN:
+		return "cannot be read: the lower file is no plain file";
+	default:
+		snprintf(other, sizeof other, "cannot be read: %s", strerror(-err));
+		return other;
+	}
+}
+
+void *check_grow(void *array, size_t n, size_t *cap, size_t item)
+{
+	if (n < *cap)
+		return array;
+	size_t more = *cap ? *cap * 2 : 1024;
+	void *p = realloc(array, more * item);
+	if (p)
+		*cap = more;
+	return p;
+}
+
+/* Shares the lease, and keeps it. A missing one is found later. */
+static int hold_lease(struct check_comp *cc, struct fault *f)
+{
+	const struct store_ops *ops = cc->store->ops;
+	char text[128] = "";
+	size_t got = 0;
+	int err = ops->open(cc->store, "lease", STORE_RDONLY, &cc->lease);
+
+	if (err == -ENOENT || err == -EUCLEAN) {
+		cc->lease = NULL;
+		return 0;
+	}
+	if (err) {
+		cc->lease = NULL;
+		return fault_set(f, err, CL_EXIT_FAILED, "compartment %s: cannot open its lease file: %s", cc->name, strerror(-err));
+	}
+	err = ops->lock(cc->store, cc->lease, STORE_SHARED);
+	if (err != -EAGAIN)
+		return err ? fault_set(f, err, CL_EXIT_FAILED, "compartment %s: cannot lock its lease file: %s", cc->name,
+				       strerror(-err)) : 0;
+	if (ops->pread(cc->store, cc->lease, text, sizeof text - 1, 0, &got) || !got)
+		strcpy(text, "another process");
+	text[strcspn(text, "\n")] = '\0';
+	for (char *p = text; *p; p++)
+		if ((unsigned char)*p < ' ' || (unsigned char)*p > '~')
+			*p = '?';
+	return fault_set(f, -EBUSY, CL_EXIT_FAILED, "the volume is in use: compartment %s is open in %s; unmount it there first",
+			 cc->name, text);
+}
+
+static void drop_lease(struct check_comp *cc)
+{
+	if (cc->lease)
+		cc->store->ops->close(cc->store, cc->lease); /* unlocks */
+	cc->lease = NULL;
+}
+
+/* These end the check; everything else is a finding. */
+static bool is_fatal(int err)
+{
+	return err == -EBUSY || err == -ENOMEM;
+}
+
+/* Replays and recovers, if there is anything to replay or recover: a volume that was closed cleanly is not written to. */
+static int recover(struct check_comp *cc, struct fault *f)
+{
+	struct fault why = { 0 };
+	struct fs_config cfg = cc->k->cfg;
+	struct comp *c;
+	int err = comp_open(cc->k->volume, cc->fc, false, &cfg, &c, &why);
+
+	if (err) {
+		/* Damage: told by the steps that follow. */
+		if (is_fatal(err))
+			*f = why;
+		return is_fatal(err) ? err : 0;
+	}
+	unsigned replayed = c->replayed;
+	bool needed = replayed || !c->was_clean || c->n_orphans;
+	comp_free(c);
+	if (!needed)
+		return 0;
+	cfg.read_only = false;
+	err = comp_open(cc->k->volume, cc->fc, true, &cfg, &c, &why);
+	if (!err && !c->writable) {
+		comp_free(c);
+		err = fault_set(&why, -EROFS, CL_EXIT_FAILED, "cannot write to it");
+	} else if (!err) {
+		err = comp_close(c);
+		if (err)
+			fault_set(&why, err, CL_EXIT_FAILED, "%s", strerror(-err));
+	}
+	if (is_fatal(err)) {
+		*f = why;
+		return err;
+	}
+	if (err)
+		check_say(cc, CHECK_ERROR, "was not closed cleanly, and cannot be recovered: %s", why.text);
+	else
+		check_say(cc, CHECK_FIXED, "was not closed cleanly: %u transaction%s of its journal replayed", replayed,
+			  replayed == 1 ? "" : "s");
+	return 0;
+}
+
+static int prepare(struct check_comp *cc, struct fault *f)
+{
+	int err = cc->k->volume->ops->sub(cc->k->volume, cc->id, &cc->store);
+
+	if (err) {
+		cc->store = NULL;
+		if (err == -ENOMEM)
+			return fault_set(f, err, CL_EXIT_FAILED, "out of memory");
+		if (err == -ENOENT || err == -EUCLEAN)
+			check_say(cc, CHECK_ERROR, "its folder %s is missing from the backing directory", cc->id);
+		else
+			check_say(cc, CHECK_ERROR, "its folder %s cannot be opened: %s", cc->id, strerror(-err));
+		return 0;
+	}
+	err = hold_lease(cc, f);
+	if (err || !cc->fc->key || !cc->k->check->replay)
+		return err;
+	/* Its own writer needs the lease alone. */
+	drop_lease(cc);
+	err = recover(cc, f);
+	return err ? err : hold_lease(cc, f);
+}
+
+/* Both copies at home; while the journal has a newer root page, they are written again anyway. */
+static void check_roots(struct check_comp *cc)
+{
+	static const char *const names[2] = { "root", "root.copy" };
+	uint8_t page[CL_PAGE];
+	uint64_t txn[2];
+	int err[2];
+
+	if (pagemap_read(cc->c->io.map, PAGEIO_OBJ_ROOT, 0, page))
+		return;
+	for (unsigned i = 0; i < 2; i++)
+		err[i] = comp_check_root(cc->c, i, &txn[i]);
+	for (unsigned i = 0; i < 2; i++) {
+		if (err[i] == -ENOENT)
+			continue; /* told as a missing file */
+		if (err[i])
+			check_say(cc, CHECK_ERROR, "root page: %s is damaged (it %s); %s is good, the next checkpoint writes both",
+				  names[i], err[i] == -EUCLEAN ? "is malformed" : check_reason(err[i], false), names[!i]);
+		else if (!err[!i] && txn[i] < txn[!i])
+			check_say(cc, CHECK_ERROR, "root page: %s is older than %s (transaction %llu, not %llu)", names[i],
+				  names[!i], (unsigned long long)txn[i], (unsigned long long)txn[!i]);
+	}
+}
+
+static int check_inside(struct check_comp *cc)
+{
+	check_roots(cc);
+	int err = check_table(cc);
+	if (!err)
+		err = check_dirs(cc);
+	if (!err)
+		err = check_bitmaps(cc);
+	if (!err)
+		err = check_links(cc);
+	if (!err)
+		err = check_objects(cc);
+	return err ? err : check_contents(cc);
+}
+
+static void free_lists(struct check_comp *cc)
+{
+	free(cc->lower);
+	free(cc->inodes);
+	free(cc->objects);
+	free(cc->lost);
+	cc->lower = NULL;
+	cc->inodes = NULL;
+	cc->objects = NULL;
+	cc->lost = NULL;
+}
+
+/* Everything that needs the key. */
+static int check_comp(struct check_comp *cc, struct fault *f)
+{
+	struct fault why = { 0 };
+
+	if (!cc->store || !cc->fc->key)
+		return 0;
+	if (cc->journal_bad || !cc->lease) {
+		check_say(cc, CHECK_NOTE, "its contents were not checked: that needs its lease file and a sound journal");
+		cc->k->gates_unsure |= cc->fc->rank == 0;
+		return 0;
+	}
+	int err = comp_open(cc->k->volume, cc->fc, false, &cc->k->cfg, &cc->c, &why);
+	if (is_fatal(err)) {
+		*f = why;
+		return err;
+	}
+	if (err) {
+		cc->c = NULL;
+		check_say(cc, CHECK_ERROR, "its contents cannot be checked: %s", why.text[0] ? why.text : strerror(-err));
+		cc->k->gates_unsure |= cc->fc->rank == 0;
+		return 0;
+	}
+	err = check_inside(cc);
+	comp_free(cc->c);
+	cc->c = NULL;
+	return err ? fault_set(f, err, CL_EXIT_FAILED, "compartment %s: cannot go on checking: %s", cc->name, strerror(-err)) : 0;
+}
+
+/* A compartment that no gate leads to cannot be reached. */
+static void check_gates(struct checker *k, struct check_comp *cc)
+{
+	bool lowest = false;
+
+	for (size_t i = 0; i < k->n; i++)
+		lowest |= k->list[i].key && k->list[i].rank == 0;
+	for (size_t i = 0; i < k->n && lowest && !k->gates_unsure; i++)
+		if (k->list[i].key && k->list[i].rank && !k->gates[i])
+			check_say(&cc[i], CHECK_ERROR, "no entry of the volume's root directory leads to it");
+}
+
+static int run(struct checker *k, struct check_comp *cc, struct fault *f)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < k->n && !err; i++)
+		err = prepare(&cc[i], f);
+	for (size_t i = 0; i < k->n && !err; i++) {
+		if (!cc[i].store)
+			continue;
+		err = check_lower(&cc[i]);
+		if (err)
+			fault_set(f, err, CL_EXIT_FAILED, "compartment %s: cannot list its files: %s", cc[i].name, strerror(-err));
+		if (cc[i].fc->key)
+			k->all += cc[i].lower_pages;
+	}
+	for (size_t i = 0; i < k->n && !err; i++) {
+		err = check_comp(&cc[i], f);
+		free_lists(&cc[i]);
+	}
+	if (err)
+		return err;
+	check_gates(k, cc);
+	if (k->check->progress && k->all)
+		k->check->progress(k->check->arg, k->all, k->all);
+	return 0;
+}
+
+int fs_check(struct store *volume, const struct fs_compartment *c, size_t n, const struct fs_config *cfg,
+	     struct fs_check *check, struct fault *f)
+{
+	struct checker *k = calloc(1, sizeof *k);
+	struct check_comp *cc = calloc(n ? n : 1, sizeof *cc);
+	unsigned *gates = calloc(n ? n : 1, sizeof *gates);
+	struct fault own = { 0 };
+	int err = k && cc && gates ? 0 : -ENOMEM;
+
+	check->ret_errors = check->ret_fixed = 0;
+	if (!f)
+		f = &own;
+	for (size_t i = 0; i < CL_ARRAY_LEN(k->buffers) && !err; i++) {
+		k->buffers[i] = aligned_alloc(CL_PAGE, sizeof **k->buffers);
+		if (!k->buffers[i])
+			err = -ENOMEM;
+	}
+	if (err) {
+		fault_set(f, err, CL_EXIT_FAILED, "out of memory");
+		goto out;
+	}
+	k->volume = volume;
+	k->list = c;
+	k->n = n;
+	k->check = check;
+	k->gates = gates;
+	k->cfg = *cfg;
+	k->cfg.read_only = true;
+	k->cfg.cache_bytes = cfg->cache_bytes ? CL_MIN(cfg->cache_bytes, CACHE_BYTES) : CACHE_BYTES;
+	for (size_t i = 0; i < n; i++) {
+		cc[i].k = k;
+		cc[i].fc = &c[i];
+		cc[i].at = i;
+		bytes_to_hex(c[i].id, 16, cc[i].id);
+		bytes_to_hex(c[i].id, 4, cc[i].name);
+	}
+	err = run(k, cc, f);
+	for (size_t i = 0; i < n; i++) {
+		free_lists(&cc[i]);
+		if (!cc[i].store)
+			continue;
+		drop_lease(&cc[i]);
+		cc[i].store->ops->free(cc[i].store);
+	}
+out:
+	for (size_t i = 0; k && i < CL_ARRAY_LEN(k->buffers); i++) {
+		if (k->buffers[i])
+			secret_wipe(k->buffers[i], sizeof **k->buffers);
+		free(k->buffers[i]);
+	}
+	free(gates);
+	free(cc);
+	free(k);
+	return err;
+}

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* fsck without a key: lower files and folders of a compartment, and the chain of its journal. */
+#include "fs/check.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { HAVE_LEASE, HAVE_ROOT, HAVE_ROOT_COPY, HAVE_JOURNAL, HAVE_N };
+static const char *const own_files[HAVE_N] = { "lease", "root", "root.copy", "journal" };
+
+/* While a folder is listed. */
+struct listing {
+	struct check_comp *cc;
+	int folder;           /* 0 .. 255; -1: the compartment's own */
+	int dirfd;            /* of it; -1: the store is no directory, there are no modes */
+	bool have[HAVE_N];
+	bool folders[256];
+	bool copies[PAGEIO_OBJ_ORPHANS + 1][2];
+	uint64_t journal_size;
+};
+
+static int count_record(void *arg, const struct journal_record *r)
+{
+	struct check_comp *cc = arg;
+
+	(void)r;
+	cc->records++;
+	return 0;
+}
+
+static int check_journal(struct check_comp *cc, uint64_t size)
+{
+	struct journal *j;
+	bool broken = false;
+	int head[2];
+
+	for (unsigned i = 0; i < 2; i++)
+		head[i] = journal_check_header(cc->store, cc->fc->id, i);
+	int err = journal_open(cc->store, cc->fc->id, true, &j);
+	if (err == -ENOMEM)
+		return err;
+	if (err) {
+		cc->journal_bad = true;
+		if (err == -EPROTONOSUPPORT)
+			check_say(cc, CHECK_ERROR, "journal: it is of a newer format");
+		else if (err == -EUCLEAN)
+			check_say(cc, CHECK_ERROR, "journal: both copies of its header are damaged");
+		else
+			check_say(cc, CHECK_ERROR, "journal: cannot be read: %s", strerror(-err));
+		return 0;
+	}
+	for (unsigned i = 0; i < 2; i++)
+		if (head[i])
+			check_say(cc, CHECK_ERROR, "journal: the %s copy of its header is damaged; the other is good, "
+				  "the next checkpoint writes both", i ? "second" : "first");
+	uint64_t want = ((uint64_t)journal_size(j) + 2) * CL_PAGE;
+	if (size && size != want)
+		check_say(cc, CHECK_ERROR, "journal: it has %llu bytes, expected %llu", (unsigned long long)size,
+			  (unsigned long long)want);
+	err = journal_scan(j, count_record, cc, &broken);
+	if (err == -EUCLEAN || err == -EIO) {
+		cc->journal_bad = true;
+		check_say(cc, CHECK_ERROR, "journal: record %llu of those that count %s", (unsigned long long)cc->records + 1,
+			  err == -EIO ? "cannot be read" : "is malformed");
+		err = 0;
+	} else if (!err && broken) {
+		cc->journal_bad = true;
+		check_say(cc, CHECK_ERROR, "journal: the record of transaction %llu is damaged, later ones are whole: "
+			  "restore the backing directory from a backup", (unsigned long long)journal_next(j));
+	}
+	journal_close(j);
+	return err;
+}
+
+static const char *type_name(mode_t mode)
+{
+	switch (mode & S_IFMT) {
+	case S_IFREG: return "a file";
+	case S_IFDIR: return "a folder";
+	case S_IFLNK: return "a symbolic link";
+	default: return "a special file";
+	}
+}
+
+/* Type, mode and links of one name; its size in *ret_size. False: it is not what it must be, or cannot be looked at. */
+static bool check_name(struct listing *l, const char *shown, const char *name, bool want_dir, uint64_t *ret_size)
+{
+	struct check_comp *cc = l->cc;
+	struct store_file *file;
+	struct stat st;
+
+	*ret_size = 0;
+	if (l->dirfd < 0) {
+		if (want_dir)
+			return true;
+		int err = cc->store->ops->open(cc->store, shown, STORE_RDONLY, &file);
+		if (!err) {
+			err = cc->store->ops->size(cc->store, file, ret_size);
+			cc->store->ops->close(cc->store, file);
+		}
+		if (err)
+			check_say(cc, CHECK_ERROR, "lower file %s cannot be read: %s", shown, strerror(-err));
+		cc->lower_pages += *ret_size / CL_PAGE;
+		return !err;
+	}
+	if (fstatat(l->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		if (errno == ENOENT)
+			return false;
+		check_say(cc, CHECK_ERROR, "lower file %s cannot be looked at: %s", shown, strerror(errno));
+		return false;
+	}
+	if (want_dir ? !S_ISDIR(st.st_mode) : !S_ISREG(st.st_mode)) {
+		check_say(cc, CHECK_ERROR, "%s is %s, expected %s", shown, type_name(st.st_mode), want_dir ? "a folder" : "a file");
+		return false;
+	}
+	if ((st.st_mode & 07777) != (want_dir ? 0700u : 0600u))
+		check_say(cc, CHECK_ERROR, "lower %s %s: its mode is %04o, expected %04o", want_dir ? "folder" : "file", shown,
+			  (unsigned)st.st_mode & 07777, want_dir ? 0700u : 0600u);
+	if (want_dir)
+		return true;
+	if (st.st_nlink != 1)
+		check_say(cc, CHECK_ERROR, "lower file %s: it has %llu names, expected 1: it is not opened like that", shown,
+			  (unsigned long long)st.st_nlink);
+	*ret_size = (uint64_t)st.st_size;
+	cc->lower_pages += (uint64_t)st.st_blocks * 512 / CL_PAGE;
+	return true;
+}
+
+static bool is_hex(const char *s, size_t n)
+{
+	return strspn(s, "0123456789abcdef") >= n;
+}
+
+static int on_own(void *arg, const char *name, bool is_dir)
+{
+	struct listing *l = arg;
+	struct check_comp *cc = l->cc;
+	uint64_t size;
+
+	(void)is_dir;
+	for (unsigned i = 0; i < HAVE_N; i++) {
+		if (strcmp(name, own_files[i]))
+			continue;
+		uint64_t before = cc->lower_pages;
+		l->have[i] = true;
+		bool good = check_name(l, name, name, false, &size);
+		if (i != HAVE_ROOT && i != HAVE_ROOT_COPY)
+			cc->lower_pages = before; /* not read page by page */
+		if (i == HAVE_JOURNAL)
+			l->journal_size = size;
+		else if (good && i != HAVE_LEASE && size != CL_PAGE)
+			check_say(cc, CHECK_ERROR, "%s: it has %llu bytes, expected 4096", name, (unsigned long long)size);
+		return 0;
+	}
+	if (strlen(name) == 2 && is_hex(name, 2)) {
+		l->folders[strtoul(name, NULL, 16)] = check_name(l, name, name, true, &size);
+		return 0;
+	}
+	check_say(cc, CHECK_ERROR, "%s is not a name that belongs there", name);
+	return 0;
+}
+
+static int add_object(struct check_comp *cc, uint64_t object)
+{
+	uint64_t *p = check_grow(cc->lower, cc->n_lower, &cc->cap_lower, sizeof *p);
+
+	if (!p)
+		return -ENOMEM;
+	cc->lower = p;
+	p[cc->n_lower++] = object;
+	return 0;
+}
+
+static int on_object(void *arg, const char *name, bool is_dir)
+{
+	struct listing *l = arg;
+	struct check_comp *cc = l->cc;
+	char shown[300];
+	uint64_t size;
+
+	(void)is_dir;
+	snprintf(shown, sizeof shown, "%02x/%s", (unsigned)l->folder, name);
+	size_t n = strlen(name);
+	uint64_t object = n >= 16 && is_hex(name, 16) ? strtoull((char[17]){ name[0], name[1], name[2], name[3], name[4], name[5],
+		name[6], name[7], name[8], name[9], name[10], name[11], name[12], name[13], name[14], name[15], 0 }, NULL, 16) : 0;
+	bool copy = n > 16 && !strcmp(name + 16, ".copy");
+	bool special = object >= PAGEIO_OBJ_INODES && object <= PAGEIO_OBJ_ORPHANS;
+	if ((n != 16 && !copy) || (copy && !special) || (!special && object < PAGEIO_OBJ_FIRST) || object >> 63 ||
+	    (int)(object & 0xff) != l->folder) {
+		check_say(cc, CHECK_ERROR, "%s is not a name that belongs there", shown);
+		return 0;
+	}
+	if (special)
+		l->copies[object][copy] = true;
+	if (!check_name(l, shown, name, false, &size))
+		return 0;
+	if (size % CL_PAGE)
+		check_say(cc, CHECK_ERROR, "lower file %s: its size of %llu bytes is not a multiple of 4096", shown,
+			  (unsigned long long)size);
+	return special ? 0 : add_object(cc, object);
+}
+
+static int list_folder(struct listing *l, const char *name, int (*fn)(void *arg, const char *name, bool is_dir))
+{
+	struct check_comp *cc = l->cc;
+	int top = store_dir_fd(cc->store);
+
+	l->dirfd = top < 0 ? -1 : openat(top, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int err = top >= 0 && l->dirfd < 0 ? -errno : cc->store->ops->list(cc->store, name, fn, l);
+	if (l->dirfd >= 0)
+		close(l->dirfd);
+	if (err == -ENOMEM)
+		return err;
+	if (err) {
+		cc->lower_unsure = true;
+		check_say(cc, CHECK_ERROR, "lower folder %s cannot be listed: %s", name, strerror(-err));
+	}
+	return 0;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+	return *x < *y ? -1 : *x > *y;
+}
+
+bool check_lower_has(const struct check_comp *cc, uint64_t object)
+{
+	return cc->n_lower && bsearch(&object, cc->lower, cc->n_lower, sizeof object, by_number);
+}
+
+/* An object with two copies has none or both, except while the journal still has pages of it. */
+static void check_copies(const struct listing *l)
+{
+	char name[STORE_NAME_MAX];
+
+	for (uint64_t object = PAGEIO_OBJ_INODES; object <= PAGEIO_OBJ_ORPHANS && !l->cc->records && !l->cc->journal_bad; object++)
+		for (unsigned copy = 0; copy < 2; copy++) {
+			if (l->copies[object][copy] || (!l->copies[object][!copy] && object == PAGEIO_OBJ_ORPHANS))
+				continue;
+			pageio_name(object, copy, name);
+			if (l->folders[object & 0xff])
+				check_say(l->cc, CHECK_ERROR, "lower file %s is missing", name);
+		}
+}
+
+static void check_missing(const struct listing *l)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < HAVE_N; i++)
+		if (!l->have[i])
+			check_say(l->cc, CHECK_ERROR, "%s is missing", own_files[i]);
+	for (unsigned i = 0; i < 256; i++)
+		n += !l->folders[i];
+	for (unsigned i = 0; i < 256 && n <= 8; i++)
+		if (!l->folders[i])
+			check_say(l->cc, CHECK_ERROR, "lower folder %02x is missing", i);
+	if (n > 8)
+		check_say(l->cc, CHECK_ERROR, "%u of its 256 lower folders are missing", n);
+}
+
+int check_lower(struct check_comp *cc)
+{
+	struct listing l = { .cc = cc, .folder = -1 };
+	struct stat st;
+	char name[4];
+	int fd = store_dir_fd(cc->store);
+
+	if (fd >= 0 && !fstat(fd, &st) && (st.st_mode & 07777) != 0700)
+		check_say(cc, CHECK_ERROR, "its folder %s: its mode is %04o, expected 0700", cc->id, (unsigned)st.st_mode & 07777);
+	int err = list_folder(&l, ".", on_own);
+	if (err)
+		return err;
+	if (cc->lower_unsure) /* nothing is known then; what needs the files will say so */
+		return 0;
+	check_missing(&l);
+	for (l.folder = 0; l.folder < 256 && !err; l.folder++) {
+		if (!l.folders[l.folder])
+			continue;
+		snprintf(name, sizeof name, "%02x", (unsigned)l.folder);
+		err = list_folder(&l, name, on_object);
+	}
+	if (err)
+		return err;
+	if (cc->n_lower)
+		qsort(cc->lower, cc->n_lower, sizeof *cc->lower, by_number);
+	if (l.have[HAVE_JOURNAL])
+		err = check_journal(cc, l.journal_size);
+	else
+		cc->journal_bad = true;
+	if (!err)
+		check_copies(&l);
+	return err;
+}
