@@ -147,6 +147,9 @@ int check_walk(struct check_walk *w) CL_MUST_USE;
 void check_say_bad(struct check_comp *cc, uint32_t slot, const char *what, uint64_t size, const struct check_range *leaves,
 		   bool index, int err);
 
+/* True, and told, when an object with pages has no lower file at all. */
+bool check_is_missing(struct check_comp *cc, uint32_t slot, const char *what, const struct tree_desc *desc);
+
 /* check_table.c: the inode table and the bitmaps. */
 int check_table(struct check_comp *cc) CL_MUST_USE;
 int check_bitmaps(struct check_comp *cc) CL_MUST_USE;
@@ -159,7 +162,7 @@ static inline uint64_t check_ino(const struct check_inode *i)
 uint32_t check_find(const struct check_comp *cc, uint64_t ino);
 /* True iff the record of ino is in a page that cannot be read. */
 bool check_is_lost(const struct check_comp *cc, uint64_t ino);
-/* Runs of inodes with the same fault are told as one: say is what is wrong with them, or NULL to flush. */
+/* Runs of inodes with the same fault are told as one. one, many: what is wrong, compared by address. */
 struct check_run {
 	uint64_t first, last;
 	const char *one, *many;
@@ -175,5 +178,13 @@ const char *check_path(struct check_comp *cc, uint32_t slot, const char *name);
 
 /* check_inode.c: records and contents, once paths are known. */
 int check_contents(struct check_comp *cc) CL_MUST_USE;
+/*
+ * An inode outside of the engine's cache, to decode one record after the other into: 0, -ENOENT (a free record), -EUCLEAN.
+ * After a 0 check_decode_done wipes its keys.
+ */
+int check_decode_new(struct check_comp *cc, struct inode **ret) CL_MUST_USE;
+int check_decode(struct inode *i, uint64_t ino, const uint8_t *record) CL_MUST_USE;
+void check_decode_done(struct inode *i);
+void check_decode_free(struct inode *i);
 
 #endif

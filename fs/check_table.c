@@ -2,7 +2,7 @@
 /* fsck: the inode table, the two bitmaps, and which object belongs to whom. */
 #include "fs/check.h"
 
-#include "fs/check_record.h"
+#include "common/secret.h"
 
 #include <dirent.h>
 #include <stdlib.h>
@@ -28,20 +28,25 @@ uint32_t check_find(const struct check_comp *cc, uint64_t ino)
 	return CHECK_NONE;
 }
 
-bool check_is_lost(const struct check_comp *cc, uint64_t ino)
+static bool is_in(const struct check_range *r, size_t n, uint64_t ino)
 {
-	size_t low = 0, high = cc->n_lost;
+	size_t low = 0, high = n;
 
 	while (low < high) {
 		size_t mid = low + (high - low) / 2;
-		if (ino >= cc->lost[mid].first && ino <= cc->lost[mid].last)
+		if (ino >= r[mid].first && ino <= r[mid].last)
 			return true;
-		if (ino > cc->lost[mid].last)
+		if (ino > r[mid].last)
 			low = mid + 1;
 		else
 			high = mid;
 	}
 	return false;
+}
+
+bool check_is_lost(const struct check_comp *cc, uint64_t ino)
+{
+	return is_in(cc->lost, cc->n_lost, ino);
 }
 
 void check_run_end(struct check_comp *cc, struct check_run *r)
@@ -87,6 +92,7 @@ struct reading {
 	struct check_comp *cc;
 	struct inode *scratch;
 	struct check_run free_filled; /* free records that are not empty */
+	int err;
 };
 
 static int read_record(struct reading *r, uint64_t ino, const uint8_t *record)
@@ -95,7 +101,7 @@ static int read_record(struct reading *r, uint64_t ino, const uint8_t *record)
 	struct inode *i = r->scratch;
 	uint8_t free_record[INODE_RECORD];
 
-	int err = check_decode(cc, ino, record, i);
+	int err = check_decode(i, ino, record);
 	if (err == -ENOENT) {
 		/* Only the generation, at 28, outlives an inode. */
 		memcpy(free_record, record, INODE_RECORD);
@@ -160,23 +166,19 @@ static void say_lost(struct check_comp *cc, const char *what, const struct check
 			  check_reason(err, true));
 }
 
-static int add_lost(struct check_comp *cc, uint64_t first, uint64_t last)
-{
-	struct check_range *p = check_grow(cc->lost, cc->n_lost, &cc->cap_lost, sizeof *p);
-	if (!p)
-		return -ENOMEM;
-	cc->lost = p;
-	p[cc->n_lost++] = (struct check_range){ first * INODE_PER_PAGE, (last + 1) * INODE_PER_PAGE - 1 };
-	return 0;
-}
-
 static void table_bad(void *arg, uint64_t first, uint64_t last, bool index, int err)
 {
 	struct reading *r = arg;
+	struct check_comp *cc = r->cc;
 
-	say_lost(r->cc, "inode table", &(struct check_range){ first, last }, INODE_PER_PAGE, index, err);
-	if (add_lost(r->cc, first, last))
-		check_say(r->cc, CHECK_NOTE, "out of memory: more is reported as missing than is");
+	say_lost(cc, "inode table", &(struct check_range){ first, last }, INODE_PER_PAGE, index, err);
+	struct check_range *p = check_grow(cc->lost, cc->n_lost, &cc->cap_lost, sizeof *p);
+	if (!p) {
+		r->err = -ENOMEM;
+		return;
+	}
+	cc->lost = p;
+	p[cc->n_lost++] = (struct check_range){ first * INODE_PER_PAGE, (last + 1) * INODE_PER_PAGE - 1 };
 }
 
 int check_table(struct check_comp *cc)
@@ -191,6 +193,7 @@ int check_table(struct check_comp *cc)
 	tree_describe(&c->itable, &w.desc);
 	err = check_walk(&w);
 	check_decode_free(r.scratch);
+	err = err ? err : r.err;
 	if (err)
 		return err;
 	check_run_end(cc, &r.free_filled);
@@ -213,8 +216,10 @@ struct bitmap {
 	const char *name;
 	uint32_t slot;       /* next inode to compare */
 	uint64_t n;          /* bits that are 1 */
-	bool unsure;
+	struct check_range *bad; /* inodes whose bits cannot be read */
+	size_t n_bad, cap_bad;
 	struct check_run run;
+	int err;
 };
 
 static void compare(struct bitmap *b, uint64_t ino, bool bit)
@@ -254,8 +259,12 @@ static void compare(struct bitmap *b, uint64_t ino, bool bit)
 /* Inodes below ino that no page has a bit for. */
 static void compare_holes(struct bitmap *b, uint64_t ino)
 {
-	while (b->slot < b->cc->n_inodes && check_ino(&b->cc->inodes[b->slot]) < ino)
-		compare(b, check_ino(&b->cc->inodes[b->slot]), false);
+	while (b->slot < b->cc->n_inodes && check_ino(&b->cc->inodes[b->slot]) < ino) {
+		if (is_in(b->bad, b->n_bad, check_ino(&b->cc->inodes[b->slot])))
+			b->slot++;
+		else
+			compare(b, check_ino(&b->cc->inodes[b->slot]), false);
+	}
 }
 
 static int bitmap_page(void *arg, uint64_t leaf, const uint8_t *plain)
@@ -273,33 +282,40 @@ static void bitmap_bad(void *arg, uint64_t first, uint64_t last, bool index, int
 {
 	struct bitmap *b = arg;
 
-	/* Bad pages are told when the walk is behind them, so what is compared meanwhile is told once more: see check_bitmap. */
 	say_lost(b->cc, b->name, &(struct check_range){ first, last }, BITS_PER_PAGE, index, err);
-	b->unsure = true;
+	struct check_range *p = check_grow(b->bad, b->n_bad, &b->cap_bad, sizeof *p);
+	if (!p) {
+		b->err = -ENOMEM;
+		return;
+	}
+	b->bad = p;
+	p[b->n_bad++] = (struct check_range){ first * BITS_PER_PAGE, (last + 1) * BITS_PER_PAGE - 1 };
 }
 
 static int check_bitmap(struct check_comp *cc, const struct tree *t, bool orphans)
 {
 	struct bitmap b = { .cc = cc, .orphans = orphans, .name = orphans ? "orphan bitmap" : "inode bitmap" };
-	struct check_walk w = { .cc = cc, .name = b.name, .bad = bitmap_bad, .arg = &b };
-	struct check_walk again = { .cc = cc, .page = bitmap_page, .arg = &b, .quiet = true };
+	struct check_walk pages = { .cc = cc, .name = b.name, .bad = bitmap_bad, .arg = &b };
+	struct check_walk bits = { .cc = cc, .page = bitmap_page, .arg = &b, .quiet = true };
 
-	/* First each page by itself. They are few: a page serves 32768 inodes. */
-	tree_describe(t, &w.desc);
-	int err = check_walk(&w);
-	if (err || b.unsure)
-		return err;
-	tree_describe(t, &again.desc);
-	err = check_walk(&again);
-	if (err)
-		return err;
-	compare_holes(&b, UINT64_MAX);
-	check_run_end(cc, &b.run);
-	uint64_t want = orphans ? cc->c->n_orphans : cc->c->inodes_used;
-	if (b.n != want)
-		check_say(cc, CHECK_ERROR, "root page: it says that there are %llu %s, but the %s has %llu", (unsigned long long)want,
-			  orphans ? "orphans" : "inodes in use", b.name, (unsigned long long)b.n);
-	return 0;
+	/* First which pages are bad, then what the others say. They are few: a page serves 32768 inodes. */
+	tree_describe(t, &pages.desc);
+	int err = check_walk(&pages);
+	err = err ? err : b.err;
+	if (!err) {
+		tree_describe(t, &bits.desc);
+		err = check_walk(&bits);
+	}
+	if (!err) {
+		compare_holes(&b, UINT64_MAX);
+		check_run_end(cc, &b.run);
+		uint64_t want = orphans ? cc->c->n_orphans : cc->c->inodes_used;
+		if (b.n != want && !b.n_bad)
+			check_say(cc, CHECK_ERROR, "root page: it says that there are %llu %s, but the %s has %llu",
+				  (unsigned long long)want, orphans ? "orphans" : "inodes in use", b.name, (unsigned long long)b.n);
+	}
+	free(b.bad);
+	return err;
 }
 
 int check_bitmaps(struct check_comp *cc)

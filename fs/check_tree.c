@@ -211,6 +211,18 @@ int check_walk(struct check_walk *w)
 	return err;
 }
 
+bool check_is_missing(struct check_comp *cc, uint32_t slot, const char *what, const struct tree_desc *desc)
+{
+	char name[STORE_NAME_MAX];
+
+	if (!desc->object || seal_ref_is_hole(&desc->root) || cc->lower_unsure || check_lower_has(cc, desc->object) ||
+	    pagemap_has_object(cc->c->io.map, desc->object))
+		return false;
+	pageio_name(desc->object, 0, name);
+	check_say_inode(cc, slot, "%s: all of it is lost: its lower file %s is missing", what, name);
+	return true;
+}
+
 void check_say_bad(struct check_comp *cc, uint32_t slot, const char *what, uint64_t size, const struct check_range *leaves,
 		   bool index, int err)
 {

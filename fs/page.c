@@ -41,7 +41,7 @@ uint8_t *page_new(void)
 	if (free_pages || more_locked()) {
 		p = free_pages;
 		memcpy(&free_pages, p, sizeof free_pages);
-		memset(p, 0, sizeof(uint8_t *));
+		memset((void *)p, 0, sizeof(void *));
 	}
 	pthread_mutex_unlock(&lock);
 	return p;

@@ -281,7 +281,8 @@ static int check(struct fsck *k, struct fault *f)
 	return err;
 }
 
-static const char *verified(const struct fsck *k)
+/* For how many of the labels there was a key; of the others contents were not looked at. */
+static const char *keys_for(const struct fsck *k)
 {
 	return k->n_open == 0 ? "none" : k->n_open < k->n ? "part" : "all";
 }
@@ -295,13 +296,13 @@ static int summary(struct fsck *k)
 			json_array_append_new(labels, json_out_text(k->open[i].label.text));
 		return json_out(json_pack("{s:o, s:s, s:I, s:I, s:s, s:o, s:i, s:O}", "volume", json_out_text(k->path),
 					  "uuid", k->uuid, "errors", (json_int_t)bad, "fixed", (json_int_t)fixed,
-					  "verified", verified(k), "labels", labels, "compartments", (int)k->n,
+					  "keys", keys_for(k), "labels", labels, "compartments", (int)k->n,
 					  "findings", k->findings));
 	}
 	if (k->n_open == 0)
 		printf("%s: contents were not verified: no key (%s)\n", k->path, k->why_not);
 	else if (k->n_open < k->n)
-		printf("%s: contents of %zu of %zu labels were verified; there was no key for the others\n", k->path,
+		printf("%s: there was a key for %zu of %zu labels; contents of the others were not verified\n", k->path,
 		       k->n_open, k->n);
 	if (bad)
 		printf("%s: %ju error%s left, %ju corrected\n", k->path, (uintmax_t)bad, bad == 1 ? "" : "s",

@@ -56,13 +56,22 @@ static void want(struct fuse_conn_info *conn, unsigned cap, bool yes)
 		WANT(conn) &= ~cap;
 }
 
+/*
+ * The kernel checks modes and ACLs, unless nobody but root can come in: modes do not bind root, and the check costs a round trip
+ * after every change of a directory. ACLs are kept and inherited all the same.
+ */
+static bool kernel_checks(const struct fuse_cl_options *o)
+{
+	return o->allow_other || geteuid() != 0;
+}
+
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	struct fuse_cl *s = userdata;
 
 	s->opts.no_open = s->opts.no_open && can(conn, FUSE_CAP_NO_OPEN_SUPPORT);
 	want(conn, FUSE_CAP_WRITEBACK_CACHE, true);
-	want(conn, FUSE_CAP_POSIX_ACL, true);
+	want(conn, FUSE_CAP_POSIX_ACL, kernel_checks(&s->opts)); /* implies default_permissions */
 	want(conn, FUSE_CAP_DONT_MASK, true); /* the directory's default ACL decides whether umask counts */
 	want(conn, FUSE_CAP_READDIRPLUS, true);
 	want(conn, FUSE_CAP_READDIRPLUS_AUTO, true);
@@ -112,11 +121,7 @@ static char *option_text(const struct fuse_cl_options *o)
 		return NULL;
 	fprintf(out, "%s,%s,%s,%s", o->ro ? "ro" : "rw", o->nosuid ? "nosuid" : "suid", o->nodev ? "nodev" : "dev",
 		o->noexec ? "noexec" : "exec");
-	/*
-	 * The kernel checks modes and ACLs, unless nobody but root can come in: modes do not bind root, and the check costs a
-	 * round trip after every change of a directory.
-	 */
-	if (o->allow_other || geteuid() != 0)
+	if (kernel_checks(o))
 		fputs(",default_permissions", out);
 	if (o->allow_other)
 		fputs(",allow_other", out);

@@ -206,8 +206,8 @@ static void compare_touched(struct drive *d)
 		struct ref_inode *i = d->ref->touched[k].i;
 		int err = fs_getattr(d->fs, i->ino, &a);
 		if (i->dead) {
-			/* Others may have been given the number meanwhile, but not with this generation. */
-			if (err != -ESTALE && (err || d->alone || a.generation == i->generation))
+			/* Another may have been given the number meanwhile, but not with this generation. */
+			if (err != -ESTALE && (err || a.generation == i->generation))
 				drive_fail(d, "inode %llu should be gone; getattr says %s", (unsigned long long)i->ino, strerror(-err));
 			continue;
 		}

@@ -79,8 +79,6 @@ static void link_step(struct drive *d)
 	struct fs_attr a;
 
 	drive_pick_name(d, dir, 10, name);
-	if (i->ino == FS_ROOT && !d->alone)
-		return;
 	drive_say(d, "link %llu to %llu: \"%s\"", ULL(i->ino), ULL(dir->ino), name);
 	int want = ref_link(d->ref, i, dir, name);
 	if (d->fs)
@@ -209,6 +207,8 @@ struct listing {
 	unsigned left;      /* entries of this piece */
 	size_t n, cap;
 	char **names;
+	struct ref_inode **got; /* references of readdirplus, to be given back */
+	size_t n_got, cap_got;
 	bool plus, dots[2], end;
 };
 
@@ -245,7 +245,8 @@ static bool collect(void *arg, const char *name, const struct fs_attr *a, uint64
 		if (a->nlink == 0 && !e->to->shared)
 			drive_fail(d, "\"%s\" is listed without attributes", name);
 		drive_compare(d, e->to, a, REF_LOOK);
-		known(e->to);
+		l->got = ref_grow(l->got, l->n_got, &l->cap_got, sizeof *l->got);
+		l->got[l->n_got++] = e->to;
 	}
 	l->names = ref_grow(l->names, l->n, &l->cap, sizeof *l->names);
 	l->names[l->n] = ref_alloc(strlen(name) + 1);
@@ -258,24 +259,32 @@ static int by_name(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+static void list_piece(struct listing *l, unsigned piece)
+{
+	struct drive *d = l->d;
+
+	l->left = piece;
+	l->end = true;
+	drive_expect(d, fs_readdir(d->fs, l->dir->ino, l->next, l->plus, collect, l), 0);
+	for (size_t k = 0; k < l->n_got; k++)
+		fs_forget(d->fs, l->got[k]->ino, 1);
+	l->n_got = 0;
+}
+
 void drive_list(struct drive *d)
 {
 	struct ref_inode *dir = drive_dir(d);
 	struct listing l = { .d = d, .dir = dir, .plus = drive_chance(d, 40) };
-	unsigned piece = drive_chance(d, 30) ? 1u << 30 : 1 + (unsigned)drive_below(d, CL_MAX(dir->n_entries, 4u));
+	unsigned piece = drive_chance(d, 30) ? 1u << 30 : 1 + (unsigned)(dir->n_entries / 20 + drive_below(d, dir->n_entries));
 	uint64_t start = d->ref->op;
 	bool change = drive_chance(d, 50) && !dir->shared;
 
 	drive_say(d, "list %llu%s", ULL(dir->ino), l.plus ? ", plus" : "");
 	/* Whole in pieces; the number of pieces must not depend on the engine. */
 	for (size_t k = 0; k <= (dir->n_entries + 40) / piece + 2; k++) {
-		if (d->fs && !l.end) {
-			l.left = piece;
-			l.end = true;
-			drive_expect(d, fs_readdir(d->fs, dir->ino, l.next, l.plus, collect, &l), 0);
-		}
+		if (d->fs)
+			list_piece(&l, piece);
 		ref_accessed(d->ref, dir);
-		ref_touch(d->ref, dir, REF_LOOK);
 		if (change && k < 4) {
 			char name[NAME];
 			struct ref_inode *i;
@@ -302,11 +311,7 @@ void drive_list(struct drive *d)
 	}
 	if (!d->fs)
 		return;
-	while (!l.end) {
-		l.left = 1u << 30;
-		l.end = true;
-		drive_expect(d, fs_readdir(d->fs, dir->ino, l.next, l.plus, collect, &l), 0);
-	}
+	list_piece(&l, 1u << 30);
 	if (!l.dots[0] || !l.dots[1])
 		drive_fail(d, "\".\" or \"..\" is missing");
 	/* What was there all the time comes exactly once. */
@@ -323,5 +328,5 @@ void drive_list(struct drive *d)
 		free(l.names[k]);
 	}
 	free(l.names);
-	/* References of readdirplus are given back in whole. */
+	free(l.got);
 }

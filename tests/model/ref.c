@@ -262,13 +262,17 @@ static struct ref_inode *born(struct ref *r, struct ref_inode *dir, uint32_t mod
 	return i;
 }
 
-struct ref_inode *ref_add(struct ref *r, struct ref_inode *dir, const char *name, uint32_t mode)
+struct ref_inode *ref_share(struct ref *r, const struct fs_attr *a)
 {
-	struct fs_cred cred = { 0, 0, 0 };
-	struct ref_inode *i = born(r, dir, mode, &cred);
+	struct ref_inode *i = new_inode(r, a->mode);
 
-	enter(r, dir, name, i);
-	dir->nlink += S_ISDIR(mode);
+	i->ino = a->ino;
+	i->generation = a->generation;
+	i->uid = a->uid;
+	i->gid = a->gid;
+	i->nlink = 2;
+	i->parent = i;
+	i->shared = true;
 	return i;
 }
 

@@ -69,6 +69,7 @@ struct ref {
 	struct ref_set sets[REF_SETS];
 	uint64_t op;      /* number of the running operation */
 	size_t n_pages;   /* stored, of all files */
+	bool blind;       /* there is no engine beside it: times are not known */
 	struct {
 		struct ref_inode *i;
 		unsigned what;
@@ -91,8 +92,8 @@ void ref_end_session(struct ref *r);
 
 int ref_check_name(const char *name);
 struct ref_dirent *ref_find(const struct ref_inode *dir, const char *name);
-/* New root of a subtree or name in dir that the caller made in the engine. */
-struct ref_inode *ref_add(struct ref *r, struct ref_inode *dir, const char *name, uint32_t mode);
+/* A directory outside the tree that others use as well. */
+struct ref_inode *ref_share(struct ref *r, const struct fs_attr *a);
 
 int ref_lookup(struct ref *r, struct ref_inode *dir, const char *name, struct ref_inode **ret);
 int ref_make(struct ref *r, struct ref_inode *dir, const char *name, uint32_t mode, const char *target,

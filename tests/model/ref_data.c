@@ -63,22 +63,21 @@ static void zero(struct ref_inode *i, uint64_t off, uint64_t end)
 	}
 }
 
+static bool later(struct timespec a, struct timespec b)
+{
+	return a.tv_sec > b.tv_sec || (a.tv_sec == b.tv_sec && a.tv_nsec > b.tv_nsec);
+}
+
 void ref_accessed(struct ref *r, struct ref_inode *i)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	ref_touch(r, i, REF_LOOK);
-	/* Not known: another thread, or a run without the engine. It is learnt at the next comparison. */
-	if (i->unknown & (REF_ATIME | REF_MTIME | REF_CTIME)) {
-		ref_touch(r, i, REF_ATIME);
-		return;
-	}
-	bool newer_m = i->atime.tv_sec > i->mtime.tv_sec ||
-		       (i->atime.tv_sec == i->mtime.tv_sec && i->atime.tv_nsec > i->mtime.tv_nsec);
-	bool newer_c = i->atime.tv_sec > i->ctime.tv_sec ||
-		       (i->atime.tv_sec == i->ctime.tv_sec && i->atime.tv_nsec > i->ctime.tv_nsec);
-	if (!newer_m || !newer_c || now.tv_sec - i->atime.tv_sec >= 86400)
+	/* Times that are not known were set by the running operation, or there is no engine that could set them. */
+	struct timespec m = i->unknown & REF_MTIME ? now : i->mtime, c = i->unknown & REF_CTIME ? now : i->ctime;
+	if (r->blind || i->unknown & REF_ATIME || !later(i->atime, m) || !later(i->atime, c) ||
+	    now.tv_sec - i->atime.tv_sec >= 86400)
 		ref_touch(r, i, REF_ATIME);
 }
 
