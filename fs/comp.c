@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -394,6 +395,10 @@ static int comp_new(struct store *volume, const struct fs_compartment *fc, const
 	pthread_mutex_init(&c->commit, NULL);
 	pthread_mutex_init(&c->list, NULL);
 	list_init(&c->dirty);
+	unsigned start;
+	if (getrandom(&start, sizeof start, 0) != (ssize_t)sizeof start)
+		start = (unsigned)comp_now_ms();
+	atomic_store(&c->next_generation, start);
 	bytes_to_hex(fc->id, 16, name);
 	int err = volume->ops->sub(volume, name, &c->store);
 	if (err == -ENOENT || err == -EUCLEAN) {

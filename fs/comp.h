@@ -58,6 +58,7 @@ struct comp {
 	atomic_int failed;              /* 0, or the errno of the sync that made the compartment read-only */
 	uint64_t generation, committed_generation; /* mount generation */
 	uint64_t anchor;
+	atomic_uint next_generation;    /* of inodes */
 	uint64_t data_limit;            /* dirty pages after which operations wait for a commit */
 	uint32_t op_pages;              /* most pages that one operation may dirty as data */
 	pthread_mutex_t list;           /* guards the next three */

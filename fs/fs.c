@@ -294,6 +294,7 @@ int fs_close(struct fs *fs)
 		err = err ? err : e;
 	}
 	free_fs(fs);
+	seal_thread_done();
 	return err;
 }
 

@@ -188,7 +188,7 @@ static int set_acl(struct inode *i, const char *name, const void *value, size_t 
 
 int fs_setxattr(struct fs *fs, uint64_t ino, const char *name, const void *value, size_t size, int flags)
 {
-	struct inode *i;
+	struct inode *i = NULL;
 
 	if (!strcmp(name, "user.cloison.label") || !strcmp(name, "user.cloison.marking"))
 		return -EPERM;
@@ -207,8 +207,8 @@ int fs_setxattr(struct fs *fs, uint64_t ino, const char *name, const void *value
 			err = xattr_set(i, name, value, size, flags);
 		pthread_rwlock_unlock(&i->lock);
 		txn_end(i->comp);
-		inode_put(i);
 	}
+	inode_put(i);
 	return err;
 }
 

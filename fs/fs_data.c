@@ -186,7 +186,8 @@ ssize_t fs_copy(struct fs *fs, uint64_t from, uint64_t from_off, uint64_t to, ui
 	else if (!(buf = aligned_alloc(CL_PAGE, COPY_CHUNK)))
 		err = -ENOMEM;
 	while (!err && (size_t)done < n) {
-		ssize_t got = data_read(src, buf, CL_MIN(n - (size_t)done, COPY_CHUNK), from_off + (uint64_t)done);
+		size_t want = CL_MIN(n - (size_t)done, COPY_CHUNK);
+		ssize_t got = data_read(src, buf, want, from_off + (uint64_t)done);
 		if (got <= 0) {
 			err = (int)got;
 			break;
@@ -196,8 +197,8 @@ ssize_t fs_copy(struct fs *fs, uint64_t from, uint64_t from_off, uint64_t to, ui
 			err = (int)put;
 		else
 			done += put;
-		if (put < got)
-			break;
+		if (put < got || (size_t)got < want)
+			break; /* the end of the source, also where the copy has just moved it (one file) */
 	}
 	if (done)
 		fs_touch_atime(src);

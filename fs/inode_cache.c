@@ -209,7 +209,8 @@ int inode_insert_new(struct comp *c, uint64_t ino, struct inode **ret)
 		free_inode(i);
 		return err ? err : -EUCLEAN; /* the bitmap says free, the table in use */
 	}
-	i->generation++;
+	/* From a random start in each session, so that a number whose use a crash undid gets another generation as well. */
+	i->generation = ino == INODE_ROOT ? 1 : atomic_fetch_add(&c->next_generation, 1);
 	insert(c->inodes, i, ret);
 	return 0;
 }

@@ -7,6 +7,13 @@ libfs_a_SOURCES = \
 	fs/access.h \
 	fs/acl.c \
 	fs/acl.h \
+	fs/check.c \
+	fs/check.h \
+	fs/check_dir.c \
+	fs/check_inode.c \
+	fs/check_lower.c \
+	fs/check_table.c \
+	fs/check_tree.c \
 	fs/comp.c \
 	fs/comp.h \
 	fs/data.c \
@@ -54,7 +61,7 @@ libfs_a_SOURCES = \
 	fs/xattr.h
 
 fs_test_libs = libfs.a libkeyring.a libcommon.a $(CHECK_LIBS) $(JANSSON_LIBS) $(XXHASH_LIBS) $(IPSECMB_LIBS) $(CRYPTO_LIBS)
-fs_tests = tests/unit/test_seal tests/unit/test_seal_state
+fs_tests = tests/unit/test_seal tests/unit/test_seal_state tests/unit/test_check tests/unit/test_check_inside
 check_PROGRAMS += $(fs_tests)
 TESTS += $(fs_tests)
 
@@ -63,3 +70,9 @@ tests_unit_test_seal_LDADD = $(fs_test_libs)
 
 tests_unit_test_seal_state_SOURCES = tests/unit/test_seal_state.c tests/unit/seal_fixture.h
 tests_unit_test_seal_state_LDADD = $(fs_test_libs)
+
+tests_unit_test_check_SOURCES = tests/unit/test_check.c tests/unit/check_fixture.h
+tests_unit_test_check_LDADD = $(fs_test_libs)
+
+tests_unit_test_check_inside_SOURCES = tests/unit/test_check_inside.c tests/unit/check_fixture.h
+tests_unit_test_check_inside_LDADD = $(fs_test_libs)

@@ -73,7 +73,7 @@ void tree_discard(struct tree *t)
 	if (t->run.n)
 		pagemap_drop_running(t->io->map, &t->run, t->object, 0, UINT64_MAX);
 	tree_done(t);
-	t->freed = false;
+	t->freed = t->root_fresh = false;
 	t->fresh_gen = atomic_fetch_add(&next_gen, 1);
 }
 
@@ -96,53 +96,51 @@ void tree_describe(const struct tree *t, struct tree_desc *ret)
 		memset(ret->key, 0, SEAL_KEY_LEN);
 }
 
-static uint32_t top_level(const struct tree *t)
-{
-	return t->height ? t->height : 1;
-}
-
 /* True iff a page (level, index) lies within what the tree covers now. */
 static bool covers(const struct tree *t, uint32_t level, uint64_t index)
 {
-	uint32_t top = top_level(t);
+	return level <= t->height && (index >> (7 * (t->height - level))) == 0;
+}
 
-	if (level > top)
-		return false;
-	if (t->height == 0 && level == 0)
-		return index == 0;
-	return (index >> (7 * (top - level))) == 0;
+static bool is_fresh(const struct tree *t, const struct node *n, uint32_t slot)
+{
+	return n->fresh_gen == t->fresh_gen && (n->fresh[slot / 64] >> (slot % 64) & 1);
+}
+
+static void set_fresh(const struct tree *t, struct node *n, uint32_t slot, bool fresh)
+{
+	if (n->fresh_gen != t->fresh_gen) {
+		n->fresh[0] = n->fresh[1] = 0;
+		n->fresh_gen = t->fresh_gen;
+	}
+	uint64_t bit = (uint64_t)1 << (slot % 64);
+	if (fresh)
+		n->fresh[slot / 64] |= bit;
+	else
+		n->fresh[slot / 64] &= ~bit;
 }
 
 /* One level more. The old root, if it is cached, becomes the first child of the new one. */
 static int grow(struct tree *t)
 {
-	struct node *root, *old;
-
-	if (t->height == 0) {
-		/* The level-1 node in memory becomes a page of its own. It must be cached for that, and sealed. */
-		int err = tree_node(t, 1, 0, true, &old);
-		if (err)
-			return err;
-		tree_dirty(t, old);
-		t->height = 1;
-		node_put(t->nodes, old);
-		return 0;
-	}
 	if (t->height == PAGEIO_LEVELS)
 		return -EFBIG;
 	uint8_t *page = page_new();
 	if (!page)
 		return -ENOMEM;
 	memcpy(page, &t->root, sizeof t->root);
-	root = node_insert(t->nodes, t->object, t->height + 1u, 0, NULL, page);
+	struct node *root = node_insert(t->nodes, t->object, t->height + 1u, 0, NULL, page);
 	if (!root)
 		return -ENOMEM;
-	old = node_get(t->nodes, t->object, t->height, 0);
+	struct node *old = node_get(t->nodes, t->object, t->height, 0);
 	if (old) {
 		old->parent = root;
 		node_hold(t->nodes, root);
 		node_put(t->nodes, old);
 	}
+	if (t->height == 0 && t->root_fresh)
+		set_fresh(t, root, 0, true);
+	t->root_fresh = false;
 	t->height++;
 	tree_dirty(t, root);
 	node_put(t->nodes, root);
@@ -153,7 +151,6 @@ static int grow(struct tree *t)
 static int load(struct tree *t, uint32_t level, uint64_t index, struct node *parent, bool create, struct node **ret)
 {
 	const struct seal_ref *ref = parent ? node_slot(parent, index) : &t->root;
-	bool in_memory_root = !parent && t->height == 0; /* level 1 over a single leaf */
 	int err = 0;
 
 	if (seal_ref_is_hole(ref) && !create) {
@@ -166,9 +163,7 @@ static int load(struct tree *t, uint32_t level, uint64_t index, struct node *par
 		node_put(t->nodes, parent);
 		return -ENOMEM;
 	}
-	if (in_memory_root) {
-		memcpy(page, ref, sizeof *ref);
-	} else if (!seal_ref_is_hole(ref)) {
+	if (!seal_ref_is_hole(ref)) {
 		struct seal_place place;
 		place_of(t, level, index, &place);
 		err = pageio_open(t->io, &t->key, &place, ref, page);
@@ -184,8 +179,8 @@ static int load(struct tree *t, uint32_t level, uint64_t index, struct node *par
 
 int tree_node(struct tree *t, uint32_t level, uint64_t index, bool create, struct node **ret)
 {
-	uint32_t at = level, top;
 	struct node *n;
+	uint32_t at;
 	int err;
 
 	*ret = NULL;
@@ -204,17 +199,16 @@ int tree_node(struct tree *t, uint32_t level, uint64_t index, bool create, struc
 			return err;
 	}
 	/* Up to the nearest cached ancestor, then down. */
-	top = top_level(t);
-	for (at = level + 1; at <= top; at++) {
+	for (at = level + 1; at <= t->height; at++) {
 		n = node_get(t->nodes, t->object, at, index >> (7 * (at - level)));
 		if (n)
 			break;
 	}
 	if (!n) {
-		err = load(t, top, 0, NULL, create, &n);
+		err = load(t, t->height, 0, NULL, create, &n);
 		if (err || !n)
 			return err;
-		at = top;
+		at = t->height;
 	}
 	while (at > level) {
 		at--;
@@ -251,6 +245,12 @@ void tree_dirty(struct tree *t, struct node *n)
 
 int tree_get_refs(struct tree *t, uint64_t first, uint32_t n, struct seal_ref *ret)
 {
+	if (t->height == 0) {
+		memset(ret, 0, n * sizeof *ret);
+		if (first == 0 && n)
+			*ret = t->root;
+		return 0;
+	}
 	while (n) {
 		uint32_t at = (uint32_t)(first % PAGEIO_FANOUT);
 		uint32_t run = CL_MIN(n, PAGEIO_FANOUT - at);
@@ -270,30 +270,17 @@ int tree_get_refs(struct tree *t, uint64_t first, uint32_t n, struct seal_ref *r
 	return 0;
 }
 
-static bool is_fresh(const struct tree *t, const struct node *n, uint32_t slot)
-{
-	return n->fresh_gen == t->fresh_gen && (n->fresh[slot / 64] >> (slot % 64) & 1);
-}
-
-static void set_fresh(const struct tree *t, struct node *n, uint32_t slot, bool fresh)
-{
-	if (n->fresh_gen != t->fresh_gen) {
-		n->fresh[0] = n->fresh[1] = 0;
-		n->fresh_gen = t->fresh_gen;
-	}
-	uint64_t bit = (uint64_t)1 << (slot % 64);
-	if (fresh)
-		n->fresh[slot / 64] |= bit;
-	else
-		n->fresh[slot / 64] &= ~bit;
-}
-
 int tree_set_refs(struct tree *t, uint64_t first, uint32_t n, const struct seal_ref *refs, bool fresh, uint64_t *io_stored)
 {
 	if (first + n > TREE_LEAVES_MAX)
 		return -EFBIG;
-	/* Height 0 holds one leaf only. */
-	while (!covers(t, 0, first + n - 1)) {
+	if (t->height == 0 && first == 0 && n == 1) {
+		*io_stored += seal_ref_is_hole(&t->root);
+		t->root = *refs;
+		t->root_fresh = fresh;
+		return 0;
+	}
+	while (t->height == 0 || !covers(t, 0, first + n - 1)) {
 		int err = grow(t);
 		if (err)
 			return err;
@@ -329,7 +316,7 @@ int tree_run_kind(struct tree *t, uint64_t first, uint32_t n, bool *ret_home, ui
 
 	for (i = 0; i < n; i++) {
 		uint64_t leaf = first + i;
-		if (leaf / PAGEIO_FANOUT != node_index) {
+		if (t->height && leaf / PAGEIO_FANOUT != node_index) {
 			node_put(t->nodes, node);
 			node_index = leaf / PAGEIO_FANOUT;
 			int err = tree_node(t, 1, node_index, false, &node);
@@ -338,9 +325,10 @@ int tree_run_kind(struct tree *t, uint64_t first, uint32_t n, bool *ret_home, ui
 		}
 		uint32_t slot = (uint32_t)(leaf % PAGEIO_FANOUT);
 		/* A hole may be one that the committed state still references: freed since, it must not be overwritten. */
-		bool home = node && is_fresh(t, node, slot);
+		bool alone = t->height == 0 && leaf == 0;
+		bool home = alone ? t->root_fresh : node && is_fresh(t, node, slot);
 		if (!home && !t->freed)
-			home = !node || seal_ref_is_hole(node_slot(node, slot));
+			home = alone ? seal_ref_is_hole(&t->root) : !node || seal_ref_is_hole(node_slot(node, slot));
 		if (home && mentioned)
 			home = !pagemap_mentions(t->io->map, t->object, pageio_lower_leaf(leaf));
 		if (i == 0)
@@ -420,7 +408,15 @@ int tree_zero(struct tree *t, uint64_t first, uint64_t last, uint64_t *io_stored
 		return 0;
 	if (t->run.n)
 		pagemap_drop_running(t->io->map, &t->run, t->object, pageio_lower_leaf(first), pageio_lower_leaf(last));
-	return zero_below(t, top_level(t), 0, first, last, io_stored);
+	if (t->height)
+		return zero_below(t, t->height, 0, first, last, io_stored);
+	if (first == 0 && !seal_ref_is_hole(&t->root)) {
+		t->freed = t->freed || !t->root_fresh;
+		t->root_fresh = false;
+		memset(&t->root, 0, sizeof t->root);
+		--*io_stored;
+	}
+	return 0;
 }
 
 /* Result in *ret, or limit when the subtree has none. */
@@ -459,14 +455,21 @@ static int next_below(struct tree *t, uint32_t level, uint64_t index, uint64_t f
 
 int tree_next(struct tree *t, uint64_t from, uint64_t limit, bool hole, uint64_t *ret)
 {
-	uint64_t covered = t->object ? (t->height ? (uint64_t)1 << (7 * t->height) : 1) : 0;
+	uint64_t covered = t->object ? (uint64_t)1 << (7 * t->height) : 0;
 
 	*ret = limit;
 	if (from >= limit)
 		return 0;
+	if (t->height == 0 && from < covered) {
+		if (seal_ref_is_hole(&t->root) == hole) {
+			*ret = from;
+			return 0;
+		}
+		from = covered;
+	}
 	if (from < covered) {
 		uint64_t inner = CL_MIN(limit, covered);
-		int err = next_below(t, top_level(t), 0, from, inner, hole, ret);
+		int err = next_below(t, t->height, 0, from, inner, hole, ret);
 		if (err)
 			return err;
 		if (*ret < inner)
@@ -483,9 +486,7 @@ int tree_seal(struct tree *t, tree_emit_fn *emit, void *arg)
 		while (!list_empty(&t->dirty[level])) {
 			struct node *n = list_item(t->dirty[level].next, struct node, in_dirty);
 			struct seal_ref *ref = n->parent ? node_slot(n->parent, n->index) : &t->root;
-			if (!n->parent && t->height == 0) {
-				memcpy(ref, n->page, sizeof *ref);
-			} else if (bytes_are_zero(n->page, CL_PAGE)) {
+			if (bytes_are_zero(n->page, CL_PAGE)) {
 				memset(ref, 0, sizeof *ref);
 			} else {
 				struct pagebuf *buf = pagemap_get_buf(t->io->map);
@@ -507,6 +508,6 @@ int tree_seal(struct tree *t, tree_emit_fn *emit, void *arg)
 			node_put(t->nodes, n);
 		}
 	t->fresh_gen = atomic_fetch_add(&next_gen, 1);
-	t->freed = false;
+	t->freed = t->root_fresh = false;
 	return 0;
 }

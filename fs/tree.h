@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * The page tree of one object (doc/FORMAT section 3). Index pages and metadata leaves are nodes in the cache; the refs of
- * data leaves are slots of level-1 nodes. A tree of height 0 has in memory a level-1 node as well, whose first slot is
- * the root ref, so that all heights are handled alike.
+ * data leaves are slots of level-1 nodes, or, in a tree of height 0, the root ref alone.
  *
  * Lock: the owner's (an inode's, the inode table's). "Shared" is enough for what only reads; what changes needs it
  * exclusively, and a running transaction. tree_seal runs with all changes held off, and beside readers: what it changes
@@ -25,6 +24,7 @@ struct tree {
 	struct seal_key key;
 	uint8_t height;
 	struct seal_ref root;              /* as sealed last; counts only while the root is not cached dirty */
+	bool root_fresh;                   /* height 0, data: the leaf was written home since the last commit */
 	uint64_t fresh_gen;
 	bool freed;                        /* since the last commit leaves became holes, or their lower pages are to be given back */
 	size_t n_dirty;

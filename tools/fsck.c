@@ -274,8 +274,8 @@ static int check(struct fsck *k, struct fault *f)
 	if (err == -EBUSY) {
 		struct fault who = *f;
 		*f = (struct fault){ 0 };
-		fault_set(f, err, CL_EXIT_FAILED, "%s is in use: %s%s", k->path,
-			  who.text[0] ? who.text : "somebody has it mounted",
+		fault_set(f, err, CL_EXIT_FAILED, "%s: %s%s", k->path,
+			  who.text[0] ? who.text : "the volume is in use",
 			  k->no_write ? " (this version cannot check a mounted volume, with -n neither)" : "");
 	}
 	return err;

@@ -81,8 +81,8 @@ bool fuse_cl_is_mounted(const struct fuse_cl *s);
 int fuse_cl_unmount(const struct fuse_cl *s, bool lazy) CL_MUST_USE;
 
 /*
- * ops_seek.c: which files are open for writing, and the thread that looks for holes in them. To be stopped while workers
- * still serve (or when the mount is gone): what it does makes requests.
+ * ops_seek.c: which files are open for writing, and the thread that looks for holes in them. To be stopped while
+ * workers still serve (or when the mount is gone): what it does makes requests.
  */
 int fuse_cl_seeker_new(struct fuse_cl *cl) CL_MUST_USE;
 int fuse_cl_seeker_start(struct fuse_cl *cl) CL_MUST_USE;

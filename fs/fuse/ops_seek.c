@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * SEEK_DATA and SEEK_HOLE. The kernel does not write back what it holds of a file before it asks for its holes, so what a
- * program wrote and nobody synced would be taken for a hole, and a copy would lose it. Hence, while a file is open for
- * writing, the kernel is first told to drop its pages, which makes it write them. That takes requests, so it is waited
- * for on a thread of its own, never on one that serves.
+ * SEEK_DATA and SEEK_HOLE. The kernel does not write back what it holds of a file before it asks for its holes, so what
+ * a program wrote and nobody synced would be taken for a hole, and a copy would lose it. Hence, while a file is open
+ * for writing, the kernel is first told to drop its pages, which makes it write them. That takes requests, so it is
+ * waited for on a thread of its own, never on one that serves.
  */
 #include "fs/fuse/internal.h"
 

@@ -100,6 +100,17 @@ static int cut_pwrite(struct store *s, struct store_file *f, const void *buf, si
 	return inner->ops->pwrite(inner, inner_file(f), buf, n, off);
 }
 
+static int cut_pwritev(struct store *s, struct store_file *f, struct iovec *iov, int n, uint64_t off)
+{
+	int err = 0;
+
+	for (int i = 0; i < n && !err; i++) {
+		err = cut_pwrite(s, f, iov[i].iov_base, iov[i].iov_len, off);
+		off += iov[i].iov_len;
+	}
+	return err;
+}
+
 static int cut_sync(struct store *s, struct store_file *f)
 {
 	count(s);
@@ -202,6 +213,7 @@ static const struct store_ops cut_ops = {
 	.close = cut_close,
 	.pread = cut_pread,
 	.pwrite = cut_pwrite,
+	.pwritev = cut_pwritev,
 	.sync = cut_sync,
 	.sync_dir = cut_sync_dir,
 	.sync_all = cut_sync_all,

@@ -15,7 +15,9 @@ void drive_init(struct drive *d, const struct profile *p, uint64_t seed)
 	memset(d, 0, sizeof *d);
 	d->p = p;
 	d->seed = seed;
-	d->rng = seed * 0x9e3779b97f4a7c15u + 1;
+	/* Neighbouring seeds must not give the same numbers one step apart. */
+	d->rng = (seed + 1) * 0xd1342543de82ef95u;
+	d->rng = drive_rand(d) ^ seed;
 	d->prefix = "";
 	d->alone = true;
 	d->buf = ref_alloc(DRIVE_BUF);
@@ -169,15 +171,15 @@ void drive_adopt(struct drive *d, struct ref_inode *i, const struct fs_attr *a)
 		d->generations = g;
 		d->n_generations = cap;
 	}
-	if (!d->adopting && d->generations[n] >= a->generation)
-		drive_fail(d, "inode %llu was given out again with generation %u, after %u", (unsigned long long)a->ino, a->generation,
+	if (!d->adopting && d->generations[n] == a->generation)
+		drive_fail(d, "inode %llu was given out again with generation %u, as before %u", (unsigned long long)a->ino, a->generation,
 			   d->generations[n]);
 	d->generations[n] = a->generation;
 }
 
 void drive_compare(struct drive *d, struct ref_inode *i, const struct fs_attr *a, unsigned what)
 {
-	if (!i->ino)
+	if (!i->ino || !i->generation)
 		drive_adopt(d, i, a);
 	compare_number(d, i, "number", a->ino, i->ino);
 	compare_number(d, i, "generation", a->generation, i->generation);
@@ -206,8 +208,12 @@ static void compare_touched(struct drive *d)
 		struct ref_inode *i = d->ref->touched[k].i;
 		int err = fs_getattr(d->fs, i->ino, &a);
 		if (i->dead) {
-			/* Another may have been given the number meanwhile, but not with this generation. */
-			if (err != -ESTALE && (err || a.generation == i->generation))
+			/*
+			 * Another may have been given the number meanwhile, but not with this generation; and another thread that
+			 * lists the directory may still hold it for a moment.
+			 */
+			bool held = !d->alone && a.nlink == 0;
+			if (err != -ESTALE && (err || (a.generation == i->generation && !held)))
 				drive_fail(d, "inode %llu should be gone; getattr says %s", (unsigned long long)i->ino, strerror(-err));
 			continue;
 		}

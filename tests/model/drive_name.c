@@ -309,6 +309,7 @@ void drive_list(struct drive *d)
 			}
 		}
 	}
+	ref_accessed(d->ref, dir);
 	if (!d->fs)
 		return;
 	list_piece(&l, 1u << 30);

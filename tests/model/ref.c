@@ -579,6 +579,7 @@ int ref_setattr(struct ref *r, struct ref_inode *i, unsigned set, const struct f
 	if (set & FS_SET_CTIME)
 		now &= ~(unsigned)REF_CTIME;
 	ref_touch(r, i, now);
+	i->changed = r->op;
 	if (set & FS_SET_ATIME && !(set & FS_SET_ATIME_NOW))
 		set_time(i, REF_ATIME, &i->atime, a->atime);
 	if (set & FS_SET_MTIME && !(set & FS_SET_MTIME_NOW))

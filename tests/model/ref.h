@@ -38,7 +38,7 @@ struct ref_dirent {
 
 struct ref_inode {
 	uint64_t ino; /* the engine's number; 0 = not known yet */
-	uint32_t generation;
+	uint32_t generation; /* 0 = not known yet */
 	uint32_t mode, nlink, uid, gid;
 	uint64_t size;
 	struct timespec atime, mtime, ctime, btime;

@@ -141,7 +141,7 @@ struct worker {
 	struct drive d;
 	pthread_t thread;
 	uint64_t n;
-	char prefix[8];
+	char prefix[16];
 };
 
 static void *work(void *arg)

@@ -157,11 +157,16 @@ static void check_since(struct drive *d, struct ref_inode *dir, uint64_t ino, ui
 		if (e->to->changed > since)
 			continue;
 		e->to->unknown |= REF_ATIME;
-		drive_compare(d, e->to, &w.found[f].a, REF_LOOK);
-		if (!S_ISDIR(e->to->mode)) {
-			check_inode(d, e->to);
-			ref_bury(d->ref);
+		if (S_ISDIR(e->to->mode)) {
+			drive_compare(d, e->to, &w.found[f].a, REF_LOOK);
+			continue;
 		}
+		/* The attributes found may be older than what was read under another name of the file. */
+		if (!e->to->ino)
+			drive_adopt(d, e->to, &w.found[f].a);
+		drive_expect(d, (int64_t)w.found[f].a.ino, (int64_t)e->to->ino);
+		check_inode(d, e->to);
+		ref_bury(d->ref);
 	}
 	for (size_t k = 0; k < w.n; k++) {
 		struct found *f = &w.found[k];

@@ -195,7 +195,8 @@ void fs_forget(struct fs *fs, uint64_t ino, uint64_t n)
 	if (!i || ino == FS_ROOT)
 		return;
 	if (i->refs < n) {
-		fprintf(stderr, "inode %ju: %ju references given back of %ju\n", (uintmax_t)ino, (uintmax_t)n, (uintmax_t)i->refs);
+		fprintf(stderr, "inode %ju: %ju references given back of %ju\n", (uintmax_t)ino, (uintmax_t)n,
+			(uintmax_t)i->refs);
 		abort();
 	}
 	i->refs -= n;
@@ -327,8 +328,8 @@ static int inherit(struct inode *dir, struct inode *i, uint32_t umask)
 	return r;
 }
 
-int fs_make(struct fs *fs, uint64_t dir, const char *name, uint32_t mode, const char *target, const struct fs_cred *cred,
-	    struct fs_attr *ret)
+int fs_make(struct fs *fs, uint64_t dir, const char *name, uint32_t mode, const char *target,
+	    const struct fs_cred *cred, struct fs_attr *ret)
 {
 	LOCKED(wr, fs);
 	struct inode *d = get(fs, dir);
