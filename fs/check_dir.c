@@ -9,6 +9,8 @@
 #include <string.h>
 #include <xxhash.h>
 
+#define PAGES_MAX ((uint64_t)1 << 23) /* of a directory: places of entries have 32 bits */
+
 struct name {
 	uint64_t hash;
 	uint32_t pos;
@@ -189,7 +191,7 @@ static int dir_page(void *arg, uint64_t leaf, const uint8_t *plain)
 {
 	struct scan *s = arg;
 
-	if (leaf >= s->dir->size / CL_PAGE) {
+	if (leaf >= CL_MIN(s->dir->size / CL_PAGE, PAGES_MAX)) {
 		s->behind |= !bytes_are_zero(plain, CL_PAGE);
 		return 0;
 	}

@@ -43,6 +43,7 @@ struct dir_index {
 	uint16_t *room;       /* of each page, its largest free piece */
 	uint64_t n_pages, cap_pages;
 	uint64_t first_open;  /* no page below it has OPEN_ROOM */
+	uint64_t last_pos;    /* of the entry added last, whose record has the rest of its page's room; 0 = not known */
 	bool damaged;         /* a page could not be read */
 };
 
@@ -314,10 +315,10 @@ static void count(uint8_t *page, int used, int live)
 	memcpy(page, &h, sizeof h);
 }
 
-/* Puts an entry into a page that has room for it; returns its offset. */
-static unsigned place(uint8_t *page, const char *name, unsigned len, uint64_t ino, uint8_t type, const uint8_t *gate)
+/* Puts an entry into a page that has room for it, looking from a record at off on; returns its offset. */
+static unsigned place(uint8_t *page, unsigned off, const char *name, unsigned len, uint64_t ino, uint8_t type, const uint8_t *gate)
 {
-	unsigned need = need_of(len, gate), off = HEADER;
+	unsigned need = need_of(len, gate);
 
 	if (bytes_are_zero(page, CL_PAGE)) {
 		struct disk_dirent whole = { .len = le16_of(CL_PAGE - HEADER) };
@@ -395,8 +396,18 @@ int dir_add(struct inode *dir, const char *name, uint64_t ino, uint8_t type, con
 		dir->stored++;
 		dir->size = CL_MAX(dir->size, (page + 1) * CL_PAGE);
 	}
-	unsigned off = place(n->page, name, len, ino, type, gate);
-	x->room[page] = room_of(n->page);
+	/* Mostly right behind the entry added last, where the page's room is. */
+	unsigned from = HEADER, need = need_of(len, gate);
+	if (x->last_pos && x->last_pos >> 9 == page) {
+		unsigned last = (unsigned)(x->last_pos & 511u) * 8;
+		struct disk_dirent d = get_record(n->page, last);
+		if (le16_get(d.len) - used_of(&d) >= need)
+			from = last;
+	}
+	unsigned off = place(n->page, from, name, len, ino, type, gate);
+	unsigned left = le16_get(get_record(n->page, off).len) - need;
+	x->room[page] = left >= OPEN_ROOM ? (uint16_t)left : room_of(n->page);
+	x->last_pos = page << 9 | off / 8;
 	tree_put(&dir->data, n);
 	err = index_insert(x, hash_name(name, len), (uint32_t)(page << 9 | off / 8));
 	dir->entries++;
@@ -451,6 +462,8 @@ int dir_remove(struct inode *dir, const struct dir_entry *e)
 	}
 	count(n->page, -(int)used, -1);
 	struct dir_index *x = dir->index;
+	if (x->last_pos >> 9 == page)
+		x->last_pos = 0; /* its record may be part of another now */
 	x->room[page] = room_of(n->page);
 	if (x->room[page] >= OPEN_ROOM)
 		x->first_open = CL_MIN(x->first_open, page);

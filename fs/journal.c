@@ -58,6 +58,7 @@ struct mark {
 struct journal {
 	struct store *store;
 	struct store_file *file;
+	struct store_file *direct; /* the same file, for records: they are read only by recovery */
 	uint8_t id[16];
 	uint64_t pages;
 	uint64_t tail, head;      /* positions that only rise; ring page = position mod pages */
@@ -180,6 +181,11 @@ int journal_open(struct store *s, const uint8_t id[static 16], bool read_only, s
 		err = best;
 		goto fail;
 	}
+	if (!read_only) {
+		err = s->ops->open(s, "journal", STORE_RDWR | STORE_DIRECT, &j->direct);
+		if (err)
+			goto fail;
+	}
 	atomic_store(&j->free, j->pages);
 	*ret = j;
 	return 0;
@@ -217,6 +223,8 @@ void journal_close(struct journal *j)
 	}
 	if (j->file)
 		j->store->ops->close(j->store, j->file);
+	if (j->direct)
+		j->store->ops->close(j->store, j->direct);
 	free(j);
 }
 
@@ -419,7 +427,7 @@ static int flush(struct writer *w)
 	while (w->n) {
 		uint64_t at = w->pos % j->pages;
 		int run = (int)CL_MIN((uint64_t)w->n, j->pages - at);
-		int err = j->store->ops->pwritev(j->store, j->file, iov, run, (RING + at) * CL_PAGE);
+		int err = j->store->ops->pwritev(j->store, j->direct, iov, run, (RING + at) * CL_PAGE);
 		if (err)
 			return err;
 		iov += run;
@@ -445,12 +453,13 @@ int journal_append(struct journal *j, uint64_t seq, const struct journal_block *
 		return -EINVAL;
 	if (pages > journal_free(j))
 		return -ENOSPC;
-	uint8_t *head = calloc(n_head, CL_PAGE);
+	uint8_t *head = aligned_alloc(CL_PAGE, (size_t)n_head * CL_PAGE);
 	XXH3_state_t *hash = XXH3_createState();
 	int err = head && hash ? 0 : -ENOMEM;
 	if (err)
 		goto out;
 
+	memset(head, 0, (size_t)n_head * CL_PAGE);
 	struct disk_record r = {
 		.magic = { 'C', 'L', 'O', 'I', 'S', 'O', 'N', 'T' },
 		.seq = le64_of(seq),
@@ -487,7 +496,7 @@ int journal_append(struct journal *j, uint64_t seq, const struct journal_block *
 	if (!err)
 		err = flush(&w);
 	if (!err)
-		err = j->store->ops->sync(j->store, j->file);
+		err = j->store->ops->sync(j->store, j->direct);
 	if (!err)
 		err = add_mark(j, seq, j->head + pages);
 	if (err)

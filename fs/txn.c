@@ -9,7 +9,7 @@
 
 #define SYNC_ONE_BY_ONE 12u     /* more lower files than this are synced with one syncfs */
 #define HOME_BATCH 1024u        /* pages taken from the map at a time on their way home */
-#define PENDING_MAX 4096u       /* committed pages in memory after which they are written home */
+#define PENDING_MAX 8192u       /* committed pages in memory after which they are written home */
 #define IDLE_MS 3000            /* a checkpoint after so long without a commit */
 
 static int64_t throttle_slack(const struct comp *c)
@@ -508,7 +508,7 @@ int txn_tick(struct comp *c, int64_t commit_ms)
 	pthread_mutex_unlock(&c->list);
 	if (due || dirty_now(c) > c->data_limit)
 		err = txn_commit(c, NULL, false);
-	if (!err && (journal_free(c->journal) < journal_size(c->journal) / 2 || pagemap_n_pending(c->io.map) > PENDING_MAX ||
+	if (!err && (journal_free(c->journal) < journal_size(c->journal) / 3 || pagemap_n_pending(c->io.map) > PENDING_MAX ||
 		     (pagemap_n_pending(c->io.map) && now - c->last_commit_ms > IDLE_MS)))
 		err = txn_checkpoint(c);
 	return err;
