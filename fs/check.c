@@ -2,12 +2,14 @@
 /* fsck: leases and replay, the order of the steps, and how findings are told. */
 #include "fs/check.h"
 
+#include "fs/fs_private.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define CACHE_BYTES ((uint64_t)8 << 20) /* directories and inodes that are looked up again; the rest is read past the cache */
+#define CACHE_BYTES ((uint64_t)8 << 20) /* for what is looked up again: directories, for paths */
 #define STEP 256u                       /* pages between calls of progress */
 
 static void tell(struct checker *k, enum check_kind kind, const char *path)
@@ -116,20 +118,22 @@ static int hold_lease(struct check_comp *cc, struct fault *f)
 	}
 	if (err) {
 		cc->lease = NULL;
-		return fault_set(f, err, CL_EXIT_FAILED, "compartment %s: cannot open its lease file: %s", cc->name, strerror(-err));
+		return fault_set(f, err, CL_EXIT_FAILED, "compartment %s: cannot open its lease file: %s", cc->name,
+				 strerror(-err));
 	}
 	err = ops->lock(cc->store, cc->lease, STORE_SHARED);
 	if (err != -EAGAIN)
-		return err ? fault_set(f, err, CL_EXIT_FAILED, "compartment %s: cannot lock its lease file: %s", cc->name,
-				       strerror(-err)) : 0;
+		return err ? fault_set(f, err, CL_EXIT_FAILED, "compartment %s: cannot lock its lease file: %s",
+				       cc->name, strerror(-err))
+			   : 0;
 	if (ops->pread(cc->store, cc->lease, text, sizeof text - 1, 0, &got) || !got)
 		strcpy(text, "another process");
 	text[strcspn(text, "\n")] = '\0';
 	for (char *p = text; *p; p++)
 		if ((unsigned char)*p < ' ' || (unsigned char)*p > '~')
 			*p = '?';
-	return fault_set(f, -EBUSY, CL_EXIT_FAILED, "the volume is in use: compartment %s is open in %s; unmount it there first",
-			 cc->name, text);
+	return fault_set(f, -EBUSY, CL_EXIT_FAILED,
+			 "the volume is in use: compartment %s is open in %s; unmount it there first", cc->name, text);
 }
 
 static void drop_lease(struct check_comp *cc)
@@ -145,7 +149,7 @@ static bool is_fatal(int err)
 	return err == -EBUSY || err == -ENOMEM;
 }
 
-/* Replays and recovers, if there is anything to replay or recover: a volume that was closed cleanly is not written to. */
+/* Replays and recovers, if there is a reason: a volume that was closed cleanly is not written to. */
 static int recover(struct check_comp *cc, struct fault *f)
 {
 	struct fault why = { 0 };
@@ -225,11 +229,13 @@ static void check_roots(struct check_comp *cc)
 		if (err[i] == -ENOENT)
 			continue; /* told as a missing file */
 		if (err[i])
-			check_say(cc, CHECK_ERROR, "root page: %s is damaged (it %s); %s is good, the next checkpoint writes both",
-				  names[i], err[i] == -EUCLEAN ? "is malformed" : check_reason(err[i], false), names[!i]);
+			check_say(cc, CHECK_ERROR,
+				  "root page: %s is damaged (it %s); %s is good, the next checkpoint writes both",
+				  names[i], err[i] == -EUCLEAN ? "is malformed" : check_reason(err[i], false),
+				  names[!i]);
 		else if (!err[!i] && txn[i] < txn[!i])
-			check_say(cc, CHECK_ERROR, "root page: %s is older than %s (transaction %llu, not %llu)", names[i],
-				  names[!i], (unsigned long long)txn[i], (unsigned long long)txn[!i]);
+			check_say(cc, CHECK_ERROR, "root page: %s is older than %s (transaction %llu, not %llu)",
+				  names[i], names[!i], (unsigned long long)txn[i], (unsigned long long)txn[!i]);
 	}
 }
 
@@ -268,7 +274,8 @@ static int check_comp(struct check_comp *cc, struct fault *f)
 	if (!cc->store || !cc->fc->key)
 		return 0;
 	if (cc->journal_bad || !cc->lease) {
-		check_say(cc, CHECK_NOTE, "its contents were not checked: that needs its lease file and a sound journal");
+		check_say(cc, CHECK_NOTE,
+			  "its contents were not checked: that needs its lease file and a sound journal");
 		cc->k->gates_unsure |= cc->fc->rank == 0;
 		return 0;
 	}
@@ -279,14 +286,17 @@ static int check_comp(struct check_comp *cc, struct fault *f)
 	}
 	if (err) {
 		cc->c = NULL;
-		check_say(cc, CHECK_ERROR, "its contents cannot be checked: %s", why.text[0] ? why.text : strerror(-err));
+		check_say(cc, CHECK_ERROR, "its contents cannot be checked: %s",
+			  why.text[0] ? why.text : strerror(-err));
 		cc->k->gates_unsure |= cc->fc->rank == 0;
 		return 0;
 	}
 	err = check_inside(cc);
 	comp_free(cc->c);
 	cc->c = NULL;
-	return err ? fault_set(f, err, CL_EXIT_FAILED, "compartment %s: cannot go on checking: %s", cc->name, strerror(-err)) : 0;
+	return err ? fault_set(f, err, CL_EXIT_FAILED, "compartment %s: cannot go on checking: %s", cc->name,
+			       strerror(-err))
+		   : 0;
 }
 
 /* A compartment that no gate leads to cannot be reached. */
@@ -312,7 +322,8 @@ static int run(struct checker *k, struct check_comp *cc, struct fault *f)
 			continue;
 		err = check_lower(&cc[i]);
 		if (err)
-			fault_set(f, err, CL_EXIT_FAILED, "compartment %s: cannot list its files: %s", cc[i].name, strerror(-err));
+			fault_set(f, err, CL_EXIT_FAILED, "compartment %s: cannot list its files: %s", cc[i].name,
+				  strerror(-err));
 		if (cc[i].fc->key)
 			k->all += cc[i].lower_pages;
 	}
@@ -349,6 +360,9 @@ int fs_check(struct store *volume, const struct fs_compartment *c, size_t n, con
 		fault_set(f, err, CL_EXIT_FAILED, "out of memory");
 		goto out;
 	}
+	err = fs_init(f);
+	if (err)
+		goto out;
 	k->volume = volume;
 	k->list = c;
 	k->n = n;

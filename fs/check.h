@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Inside of fs_check (fsck): what fs/check*.c share. Verification only, nothing here writes to the volume but the replay.
+ * Inside of fs_check (fsck): what fs/check*.c share. Verification only: nothing but the replay writes to the volume.
  *
  * A compartment is checked in these steps, each of which goes on behind any damage:
  *   lower    names, types, modes, links and sizes of lower files; journal (no key needed)
@@ -11,12 +11,13 @@
  *   contents records, data, symlink targets and attribute lists, each page
  *
  * The pages are read here and not through the engine's caches: so both copies of a page are seen, a run does not end at
- * its first bad page, and damage is told once, with the path. Memory: 24 bytes for each inode, 24 for each object, 16 for
- * each entry of the directory at hand, and what the journal holds. A path is put together when a finding needs it, from the first name of
- * each inode on the way up.
+ * its first bad page, and damage is told once, with the path. Memory: 24 bytes for each inode, 24 for each object and 8
+ * for its lower file, 16 for each entry of the directory at hand, and what the journal holds. A path is put together
+ * when a finding needs it, from the first name of each inode on the way up.
  *
- * Findings come in three kinds: errors (counted in ret_errors), corrections (ret_fixed), and notes, which are reported with fixed =
- * false and counted nowhere: lower files that nobody refers to are what a crash leaves, harmless, and no error.
+ * Findings come in three kinds: errors (counted in ret_errors), corrections (ret_fixed), and notes, which are reported
+ * with fixed = false and counted nowhere: lower files that nobody refers to are what a crash leaves, and no error; nor
+ * is it one that contents could not be looked at because of an error that was told.
  *
  * Functions return 0, whatever they found, or a negative errno that ends the check (-ENOMEM).
  */
@@ -26,24 +27,28 @@
 #include "common/base.h"
 #include "fs/comp.h"
 
-#define CHECK_NONE UINT32_MAX            /* no slot */
-#define CHECK_PATH_MAX 65536u            /* longer paths lose their beginning */
-#define CHECK_RUN (PAGEIO_FANOUT + 2u)   /* lower pages that the leaves of one index page span, its place among them */
+#define CHECK_NONE UINT32_MAX          /* no slot */
+#define CHECK_PATH_MAX 65536u          /* longer paths lose their beginning */
+#define CHECK_RUN (PAGEIO_FANOUT + 2u) /* lower pages that the leaves of one index page span, its place among them */
 
 enum check_kind { CHECK_ERROR, CHECK_FIXED, CHECK_NOTE };
 
-enum { CHECK_BAD = 1 /* malformed record */, CHECK_ORPHAN = 2 /* in the orphan bitmap */, CHECK_VISITED = 4 /* directory */ };
+enum {
+	CHECK_BAD = 1,     /* malformed record */
+	CHECK_ORPHAN = 2,  /* in the orphan bitmap */
+	CHECK_VISITED = 4, /* a directory that was read */
+};
 
 /* An inode in use. Kept sorted by number; its place in the array is its slot. */
 struct check_inode {
 	uint32_t ino_low;
 	uint16_t ino_high;
-	uint8_t type;    /* DT_* */
+	uint8_t type; /* DT_* */
 	uint8_t flags;
 	uint32_t nlink;  /* as its record says */
 	uint32_t seen;   /* entries that lead to it */
-	uint32_t parent; /* slot of the directory that has its first name, and the entry's place there (dir_entry.pos) */
-	uint32_t pos;
+	uint32_t parent; /* slot of the directory that has its first name */
+	uint32_t pos;    /* and the entry's place there, see dir_entry */
 };
 static_assert(sizeof(struct check_inode) == 24, "there may be millions of them");
 
@@ -85,18 +90,18 @@ struct checker {
 struct check_comp {
 	struct checker *k;
 	const struct fs_compartment *fc;
-	size_t at;                 /* in the list */
+	size_t at; /* in the list */
 	char id[33], name[9];
-	struct store *store;       /* NULL: the folder is missing */
-	struct store_file *lease;  /* locked, so that nobody writes meanwhile; NULL: missing */
-	struct comp *c;            /* open for reading, while its contents are checked */
-	bool journal_bad;          /* told already */
-	uint64_t records;          /* in the journal */
-	uint64_t lower_pages;      /* allocated */
+	struct store *store;      /* NULL: the folder is missing */
+	struct store_file *lease; /* locked, so that nobody writes meanwhile; NULL: missing */
+	struct comp *c;           /* open for reading, while its contents are checked */
+	bool journal_bad;         /* told already */
+	uint64_t records;         /* in the journal */
+	uint64_t lower_pages;     /* allocated */
 
-	uint64_t *lower;           /* objects that have a lower file, sorted */
+	uint64_t *lower; /* objects that have a lower file, sorted */
 	size_t n_lower, cap_lower;
-	bool lower_unsure;         /* a folder could not be listed */
+	bool lower_unsure; /* a folder could not be listed */
 
 	struct check_inode *inodes;
 	size_t n_inodes, cap_inodes;
@@ -124,28 +129,37 @@ bool check_lower_has(const struct check_comp *cc, uint64_t object);
 /* check_tree.c: each page of one object. */
 struct check_walk {
 	struct check_comp *cc;
-	struct tree_desc desc;   /* wiped by check_walk */
-	const char *name;        /* of an object that has a second copy, for findings about one of them */
+	struct tree_desc desc; /* wiped by check_walk */
+	const char *name;      /* of an object that has a second copy, for findings about one of them */
 	/* Each stored leaf that opens, in order. */
 	int (*page)(void *arg, uint64_t leaf, const uint8_t *plain);
-	/* Leaves first .. last do not open, or (index) an index page above them; err says why. Neighbours come as one. */
+	/* Leaves first .. last do not open, or (index) an index page above them; err: why. Neighbours come as one. */
 	void (*bad)(void *arg, uint64_t first, uint64_t last, bool index, int err);
 	void *arg;
-	bool quiet;              /* walked before: no progress, nothing about copies */
-	uint64_t stored;         /* result: leaves that are not holes */
-	bool unsure;             /* result: there may be more */
+	bool quiet;      /* walked before: no progress, nothing about copies */
+	uint64_t stored; /* result: leaves that are not holes */
+	bool unsure;     /* result: there may be more */
 
 	/* private to check_tree.c */
 	struct seal_key key;
 	struct check_buffers *buf;
 	bool mapped;
-	struct { uint64_t first, last; bool index; int err; bool any; } pending;
-	struct { uint64_t first, last; int err; bool any; } copies[2];
+	struct {
+		uint64_t first, last;
+		bool index;
+		int err;
+		bool any;
+	} pending;
+	struct {
+		uint64_t first, last;
+		int err;
+		bool any;
+	} copies[2];
 };
 int check_walk(struct check_walk *w) CL_MUST_USE;
 /* What bad says of an inode's object: what is "contents", for instance; size its bytes. */
-void check_say_bad(struct check_comp *cc, uint32_t slot, const char *what, uint64_t size, const struct check_range *leaves,
-		   bool index, int err);
+void check_say_bad(struct check_comp *cc, uint32_t slot, const char *what, uint64_t size,
+		   const struct check_range *leaves, bool index, int err);
 
 /* True, and told, when an object with pages has no lower file at all. */
 bool check_is_missing(struct check_comp *cc, uint32_t slot, const char *what, const struct tree_desc *desc);
@@ -179,8 +193,8 @@ const char *check_path(struct check_comp *cc, uint32_t slot, const char *name);
 /* check_inode.c: records and contents, once paths are known. */
 int check_contents(struct check_comp *cc) CL_MUST_USE;
 /*
- * An inode outside of the engine's cache, to decode one record after the other into: 0, -ENOENT (a free record), -EUCLEAN.
- * After a 0 check_decode_done wipes its keys.
+ * An inode outside of the engine's cache, to decode one record after the other into: 0, -ENOENT (a free record),
+ * -EUCLEAN. After a 0 check_decode_done wipes its keys.
  */
 int check_decode_new(struct check_comp *cc, struct inode **ret) CL_MUST_USE;
 int check_decode(struct inode *i, uint64_t ino, const uint8_t *record) CL_MUST_USE;

@@ -100,14 +100,22 @@ static int push(struct queue *q, uint32_t slot)
 static const char *type_name(uint8_t type)
 {
 	switch (type) {
-	case DT_FIFO: return "a fifo";
-	case DT_CHR: return "a character device";
-	case DT_DIR: return "a directory";
-	case DT_BLK: return "a block device";
-	case DT_REG: return "a regular file";
-	case DT_LNK: return "a symbolic link";
-	case DT_SOCK: return "a socket";
-	default: return "of an unknown type";
+	case DT_FIFO:
+		return "a fifo";
+	case DT_CHR:
+		return "a character device";
+	case DT_DIR:
+		return "a directory";
+	case DT_BLK:
+		return "a block device";
+	case DT_REG:
+		return "a regular file";
+	case DT_LNK:
+		return "a symbolic link";
+	case DT_SOCK:
+		return "a socket";
+	default:
+		return "of an unknown type";
 	}
 }
 
@@ -117,11 +125,14 @@ static void gate(struct scan *s, const struct dir_entry *e)
 	struct checker *k = cc->k;
 
 	if (cc->fc->rank || check_ino(&cc->inodes[s->slot]) != INODE_ROOT)
-		check_say_entry(cc, s->slot, e->name, "leads to another compartment, which only entries of the volume's root may");
+		check_say_entry(cc, s->slot, e->name,
+				"leads to another compartment, which only entries of the volume's root may");
 	if (e->type != DT_DIR)
-		check_say_entry(cc, s->slot, e->name, "leads to another compartment, but says it is %s", type_name(e->type));
+		check_say_entry(cc, s->slot, e->name, "leads to another compartment, but says it is %s",
+				type_name(e->type));
 	if (e->ino != INODE_ROOT)
-		check_say_entry(cc, s->slot, e->name, "leads to inode %llu of another compartment, expected its root directory, 1",
+		check_say_entry(cc, s->slot, e->name,
+				"leads to inode %llu of another compartment, expected its root directory, 1",
 				(unsigned long long)e->ino);
 	for (size_t i = 0; i < k->n; i++) {
 		if (memcmp(k->list[i].id, e->gate, 16))
@@ -129,7 +140,8 @@ static void gate(struct scan *s, const struct dir_entry *e)
 		if (i == cc->at)
 			check_say_entry(cc, s->slot, e->name, "leads to its own compartment");
 		else if (k->gates[i]++)
-			check_say_entry(cc, s->slot, e->name, "leads to a compartment that another entry leads to already");
+			check_say_entry(cc, s->slot, e->name,
+					"leads to a compartment that another entry leads to already");
 	}
 }
 
@@ -142,21 +154,25 @@ static int follow(struct scan *s, const struct dir_entry *e)
 
 	if (slot == CHECK_NONE) {
 		s->subdirs += e->type == DT_DIR;
-		check_say_entry(cc, s->slot, e->name, check_is_lost(cc, e->ino) ?
-				"is lost: the record of its inode %llu is in a damaged page of the inode table" :
-				"leads to inode %llu, which is not in use", ino);
+		check_say_entry(
+			cc, s->slot, e->name,
+			check_is_lost(cc, e->ino)
+				? "is lost: the record of its inode %llu is in a damaged page of the inode table"
+				: "leads to inode %llu, which is not in use",
+			ino);
 		return 0;
 	}
 	struct check_inode *i = &cc->inodes[slot];
 	bool bad = i->flags & CHECK_BAD, is_dir = (bad ? e->type : i->type) == DT_DIR;
 	s->subdirs += is_dir;
 	if (!bad && e->type != i->type)
-		check_say_entry(cc, s->slot, e->name, "its entry says it is %s, its inode %llu is %s", type_name(e->type), ino,
-				type_name(i->type));
+		check_say_entry(cc, s->slot, e->name, "its entry says it is %s, its inode %llu is %s",
+				type_name(e->type), ino, type_name(i->type));
 	bool again = is_dir && (i->seen || i->flags & CHECK_VISITED || e->ino == INODE_ROOT);
 	i->seen++;
 	if (again) {
-		check_say_entry(cc, s->slot, e->name, "leads to the directory with inode %llu, which has another name%s", ino,
+		check_say_entry(cc, s->slot, e->name,
+				"leads to the directory with inode %llu, which has another name%s", ino,
 				slot == s->slot || e->ino == INODE_ROOT ? ": a loop" : "");
 		return 0;
 	}
@@ -198,7 +214,8 @@ static int dir_page(void *arg, uint64_t leaf, const uint8_t *plain)
 	int err = dir_check_page(plain, leaf, entry, s);
 	if (err == -EUCLEAN) {
 		s->damaged = true;
-		check_say_inode(s->cc, s->slot, "directory: page %llu is malformed: names may be lost", (unsigned long long)leaf);
+		check_say_inode(s->cc, s->slot, "directory: page %llu is malformed: names may be lost",
+				(unsigned long long)leaf);
 		err = 0;
 	}
 	return err;
@@ -229,8 +246,10 @@ static void check_twice(struct scan *s)
 		qsort(s->names, s->n_names, sizeof *s->names, by_hash);
 	for (size_t i = 1; i < s->n_names; i++)
 		if (s->names[i].hash == s->names[i - 1].hash && !entry_at(s->cc, s->slot, s->names[i - 1].pos, &a) &&
-		    !entry_at(s->cc, s->slot, s->names[i].pos, &b) && a.name_len == b.name_len && !memcmp(a.name, b.name, a.name_len))
-			check_say_entry(s->cc, s->slot, b.name, "is there twice: it leads to inode %llu, and to inode %llu",
+		    !entry_at(s->cc, s->slot, s->names[i].pos, &b) && a.name_len == b.name_len &&
+		    !memcmp(a.name, b.name, a.name_len))
+			check_say_entry(s->cc, s->slot, b.name,
+					"is there twice: it leads to inode %llu, and to inode %llu",
 					(unsigned long long)a.ino, (unsigned long long)b.ino);
 }
 
@@ -239,11 +258,13 @@ static void check_counts(struct scan *s, const struct check_walk *w)
 {
 	const struct inode *dir = s->dir;
 	const struct check_inode *i = &s->cc->inodes[s->slot];
-	uint64_t parent = check_ino(i) == INODE_ROOT ? INODE_ROOT :
-			  i->parent == CHECK_NONE ? dir->parent : check_ino(&s->cc->inodes[i->parent]);
+	uint64_t parent = check_ino(i) == INODE_ROOT ? INODE_ROOT
+			  : i->parent == CHECK_NONE  ? dir->parent
+						     : check_ino(&s->cc->inodes[i->parent]);
 
 	if (dir->parent != parent)
-		check_say_inode(s->cc, s->slot, "directory: its record says that it is in inode %llu, but it is in %llu",
+		check_say_inode(s->cc, s->slot,
+				"directory: its record says that it is in inode %llu, but it is in %llu",
 				(unsigned long long)dir->parent, (unsigned long long)parent);
 	if (s->behind)
 		check_say_inode(s->cc, s->slot, "directory: there are entries behind its end");
@@ -305,7 +326,7 @@ static bool is_left(const struct check_inode *i)
 	return i->type == DT_DIR && !(i->flags & (CHECK_BAD | CHECK_VISITED));
 }
 
-/* Directories that cannot be reached, first those that are not below another such: so that their trees hang together. */
+/* Directories that cannot be reached, first those that are not below another such: their trees hang together. */
 static int scan_rest(struct check_comp *cc, struct queue *q)
 {
 	uint32_t *tops = NULL;
@@ -352,7 +373,8 @@ int check_dirs(struct check_comp *cc)
 			check_say(cc, CHECK_ERROR, "its root directory, inode 1, %s: no file has a path",
 				  check_is_lost(cc, INODE_ROOT) ? "cannot be read" : "is not in use");
 		else if (!(cc->inodes[root].flags & CHECK_BAD))
-			check_say(cc, CHECK_ERROR, "its root directory, inode 1, is %s", type_name(cc->inodes[root].type));
+			check_say(cc, CHECK_ERROR, "its root directory, inode 1, is %s",
+				  type_name(cc->inodes[root].type));
 	}
 	if (!err)
 		err = scan_rest(cc, &q);

@@ -93,15 +93,16 @@ static int check_content(struct content *c, const struct tree *t, const uint64_t
 	if (!c->bad) {
 		err = check_walk(&w);
 		if (!err && stored && !w.unsure && w.stored != *stored)
-			check_say_inode(c->cc, c->slot, "%s: its record says that %llu pages are stored, but %llu are", c->what,
-					(unsigned long long)*stored, (unsigned long long)w.stored);
+			check_say_inode(c->cc, c->slot, "%s: its record says that %llu pages are stored, but %llu are",
+					c->what, (unsigned long long)*stored, (unsigned long long)w.stored);
 	}
 	secret_wipe(&w.desc, sizeof w.desc);
 	if (!err && c->tail)
 		check_say_inode(c->cc, c->slot, "%s: its last page is not zero behind its %llu bytes", c->what,
 				(unsigned long long)c->size);
 	if (!err && c->behind)
-		check_say_inode(c->cc, c->slot, "%s: pages behind its %llu bytes are not zero", c->what, (unsigned long long)c->size);
+		check_say_inode(c->cc, c->slot, "%s: pages behind its %llu bytes are not zero", c->what,
+				(unsigned long long)c->size);
 	return err;
 }
 
@@ -111,9 +112,10 @@ static int check_link(struct check_comp *cc, uint32_t slot, const struct inode *
 	struct content c = { .cc = cc, .slot = slot, .what = "link target", .size = i->size };
 	int err = 0;
 
-	if (i->link_inline ? i->size != i->link_len || i->data.object || i->size == 0 :
-			     i->link_len || i->size == 0 || i->size > FS_SYMLINK_MAX) {
-		check_say_inode(cc, slot, "link target: its length of %llu bytes cannot be right", (unsigned long long)i->size);
+	if (i->link_inline ? i->size != i->link_len || i->data.object || i->size == 0
+			   : i->link_len || i->size == 0 || i->size > FS_SYMLINK_MAX) {
+		check_say_inode(cc, slot, "link target: its length of %llu bytes cannot be right",
+				(unsigned long long)i->size);
 		c.bad = true;
 	}
 	if (i->link_inline && !c.bad) {
@@ -169,7 +171,8 @@ static int check_attributes(struct check_comp *cc, uint32_t slot, uint8_t *list,
 		qsort_r(at, n, sizeof *at, by_name, list);
 	for (size_t i = 1; i < n; i++)
 		if (!by_name(&at[i - 1], &at[i], list))
-			check_say_inode(cc, slot, "attribute list: %.*s is there twice", (int)list[at[i]], (char *)list + at[i] + 6);
+			check_say_inode(cc, slot, "attribute list: %.*s is there twice", (int)list[at[i]],
+					(char *)list + at[i] + 6);
 	free(at);
 	return 0;
 }
@@ -215,7 +218,8 @@ static void check_fields(struct check_comp *cc, uint32_t slot, const struct inod
 	if (!S_ISLNK(i->mode) && i->link_len)
 		check_say_inode(cc, slot, "its record has a link target, but it is no symbolic link");
 	if (S_ISDIR(i->mode) && i->size % CL_PAGE)
-		check_say_inode(cc, slot, "directory: its size of %llu bytes is not a multiple of 4096", (unsigned long long)i->size);
+		check_say_inode(cc, slot, "directory: its size of %llu bytes is not a multiple of 4096",
+				(unsigned long long)i->size);
 	if (!i->data.object && i->stored && !S_ISDIR(i->mode))
 		check_say_inode(cc, slot, "contents: its record says that %llu pages are stored, but names no object",
 				(unsigned long long)i->stored);
@@ -265,7 +269,8 @@ static int contents_page(void *arg, uint64_t leaf, const uint8_t *plain)
 		if (ino / INODE_PER_PAGE != leaf)
 			break;
 		if (cc->inodes[s->slot].flags & CHECK_BAD) {
-			check_say_inode(cc, s->slot, "its record in the inode table is malformed: what it held is lost");
+			check_say_inode(cc, s->slot,
+					"its record in the inode table is malformed: what it held is lost");
 			continue;
 		}
 		const uint8_t *record = plain + ino % INODE_PER_PAGE * INODE_RECORD;

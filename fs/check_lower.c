@@ -9,15 +9,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { HAVE_LEASE, HAVE_ROOT, HAVE_ROOT_COPY, HAVE_JOURNAL, HAVE_N };
-static const char *const own_files[HAVE_N] = { "lease", "root", "root.copy", "journal" };
+enum { OWN_LEASE, OWN_ROOT, OWN_ROOT_COPY, OWN_JOURNAL, OWN_N };
+static const char *const own_files[OWN_N] = { "lease", "root", "root.copy", "journal" };
 
 /* While a folder is listed. */
 struct listing {
 	struct check_comp *cc;
-	int folder;           /* 0 .. 255; -1: the compartment's own */
-	int dirfd;            /* of it; -1: the store is no directory, there are no modes */
-	bool have[HAVE_N];
+	int folder; /* 0 .. 255; -1: the compartment's own */
+	int dirfd;  /* of it; -1: the store is no directory, there are no modes */
+	bool have[OWN_N];
 	bool folders[256];
 	bool copies[PAGEIO_OBJ_ORPHANS + 1][2];
 	uint64_t journal_size;
@@ -55,8 +55,10 @@ static int check_journal(struct check_comp *cc, uint64_t size)
 	}
 	for (unsigned i = 0; i < 2; i++)
 		if (head[i])
-			check_say(cc, CHECK_ERROR, "journal: the %s copy of its header is damaged; the other is good, "
-				  "the next checkpoint writes both", i ? "second" : "first");
+			check_say(cc, CHECK_ERROR,
+				  "journal: the %s copy of its header is damaged; the other is good, "
+				  "the next checkpoint writes both",
+				  i ? "second" : "first");
 	uint64_t want = ((uint64_t)journal_size(j) + 2) * CL_PAGE;
 	if (size && size != want)
 		check_say(cc, CHECK_ERROR, "journal: it has %llu bytes, expected %llu", (unsigned long long)size,
@@ -64,13 +66,15 @@ static int check_journal(struct check_comp *cc, uint64_t size)
 	err = journal_scan(j, count_record, cc, &broken);
 	if (err == -EUCLEAN || err == -EIO) {
 		cc->journal_bad = true;
-		check_say(cc, CHECK_ERROR, "journal: record %llu of those that count %s", (unsigned long long)cc->records + 1,
-			  err == -EIO ? "cannot be read" : "is malformed");
+		check_say(cc, CHECK_ERROR, "journal: record %llu of those that count %s",
+			  (unsigned long long)cc->records + 1, err == -EIO ? "cannot be read" : "is malformed");
 		err = 0;
 	} else if (!err && broken) {
 		cc->journal_bad = true;
-		check_say(cc, CHECK_ERROR, "journal: the record of transaction %llu is damaged, later ones are whole: "
-			  "restore the backing directory from a backup", (unsigned long long)journal_next(j));
+		check_say(cc, CHECK_ERROR,
+			  "journal: the record of transaction %llu is damaged, later ones are whole: "
+			  "restore the backing directory from a backup",
+			  (unsigned long long)journal_next(j));
 	}
 	journal_close(j);
 	return err;
@@ -79,10 +83,14 @@ static int check_journal(struct check_comp *cc, uint64_t size)
 static const char *type_name(mode_t mode)
 {
 	switch (mode & S_IFMT) {
-	case S_IFREG: return "a file";
-	case S_IFDIR: return "a folder";
-	case S_IFLNK: return "a symbolic link";
-	default: return "a special file";
+	case S_IFREG:
+		return "a file";
+	case S_IFDIR:
+		return "a folder";
+	case S_IFLNK:
+		return "a symbolic link";
+	default:
+		return "a special file";
 	}
 }
 
@@ -114,17 +122,18 @@ static bool check_name(struct listing *l, const char *shown, const char *name, b
 		return false;
 	}
 	if (want_dir ? !S_ISDIR(st.st_mode) : !S_ISREG(st.st_mode)) {
-		check_say(cc, CHECK_ERROR, "%s is %s, expected %s", shown, type_name(st.st_mode), want_dir ? "a folder" : "a file");
+		check_say(cc, CHECK_ERROR, "%s is %s, expected %s", shown, type_name(st.st_mode),
+			  want_dir ? "a folder" : "a file");
 		return false;
 	}
 	if ((st.st_mode & 07777) != (want_dir ? 0700u : 0600u))
-		check_say(cc, CHECK_ERROR, "lower %s %s: its mode is %04o, expected %04o", want_dir ? "folder" : "file", shown,
-			  (unsigned)st.st_mode & 07777, want_dir ? 0700u : 0600u);
+		check_say(cc, CHECK_ERROR, "lower %s %s: its mode is %04o, expected %04o", want_dir ? "folder" : "file",
+			  shown, (unsigned)st.st_mode & 07777, want_dir ? 0700u : 0600u);
 	if (want_dir)
 		return true;
 	if (st.st_nlink != 1)
-		check_say(cc, CHECK_ERROR, "lower file %s: it has %llu names, expected 1: it is not opened like that", shown,
-			  (unsigned long long)st.st_nlink);
+		check_say(cc, CHECK_ERROR, "lower file %s: it has %llu names, expected 1: it is not opened like that",
+			  shown, (unsigned long long)st.st_nlink);
 	*ret_size = (uint64_t)st.st_size;
 	cc->lower_pages += (uint64_t)st.st_blocks * 512 / CL_PAGE;
 	return true;
@@ -142,18 +151,19 @@ static int on_own(void *arg, const char *name, bool is_dir)
 	uint64_t size;
 
 	(void)is_dir;
-	for (unsigned i = 0; i < HAVE_N; i++) {
+	for (unsigned i = 0; i < OWN_N; i++) {
 		if (strcmp(name, own_files[i]))
 			continue;
 		uint64_t before = cc->lower_pages;
 		l->have[i] = true;
 		bool good = check_name(l, name, name, false, &size);
-		if (i != HAVE_ROOT && i != HAVE_ROOT_COPY)
+		if (i != OWN_ROOT && i != OWN_ROOT_COPY)
 			cc->lower_pages = before; /* not read page by page */
-		if (i == HAVE_JOURNAL)
+		if (i == OWN_JOURNAL)
 			l->journal_size = size;
-		else if (good && i != HAVE_LEASE && size != CL_PAGE)
-			check_say(cc, CHECK_ERROR, "%s: it has %llu bytes, expected 4096", name, (unsigned long long)size);
+		else if (good && i != OWN_LEASE && size != CL_PAGE)
+			check_say(cc, CHECK_ERROR, "%s: it has %llu bytes, expected 4096", name,
+				  (unsigned long long)size);
 		return 0;
 	}
 	if (strlen(name) == 2 && is_hex(name, 2)) {
@@ -185,8 +195,9 @@ static int on_object(void *arg, const char *name, bool is_dir)
 	(void)is_dir;
 	snprintf(shown, sizeof shown, "%02x/%s", (unsigned)l->folder, name);
 	size_t n = strlen(name);
-	uint64_t object = n >= 16 && is_hex(name, 16) ? strtoull((char[17]){ name[0], name[1], name[2], name[3], name[4], name[5],
-		name[6], name[7], name[8], name[9], name[10], name[11], name[12], name[13], name[14], name[15], 0 }, NULL, 16) : 0;
+	char digits[17] = { 0 };
+	strncpy(digits, name, 16);
+	uint64_t object = n >= 16 && is_hex(digits, 16) ? strtoull(digits, NULL, 16) : 0;
 	bool copy = n > 16 && !strcmp(name + 16, ".copy");
 	bool special = object >= PAGEIO_OBJ_INODES && object <= PAGEIO_OBJ_ORPHANS;
 	if ((n != 16 && !copy) || (copy && !special) || (!special && object < PAGEIO_OBJ_FIRST) || object >> 63 ||
@@ -238,7 +249,8 @@ static void check_copies(const struct listing *l)
 {
 	char name[STORE_NAME_MAX];
 
-	for (uint64_t object = PAGEIO_OBJ_INODES; object <= PAGEIO_OBJ_ORPHANS && !l->cc->records && !l->cc->journal_bad; object++)
+	for (uint64_t object = PAGEIO_OBJ_INODES;
+	     object <= PAGEIO_OBJ_ORPHANS && !l->cc->records && !l->cc->journal_bad; object++)
 		for (unsigned copy = 0; copy < 2; copy++) {
 			if (l->copies[object][copy] || (!l->copies[object][!copy] && object == PAGEIO_OBJ_ORPHANS))
 				continue;
@@ -252,7 +264,7 @@ static void check_missing(const struct listing *l)
 {
 	unsigned n = 0;
 
-	for (unsigned i = 0; i < HAVE_N; i++)
+	for (unsigned i = 0; i < OWN_N; i++)
 		if (!l->have[i])
 			check_say(l->cc, CHECK_ERROR, "%s is missing", own_files[i]);
 	for (unsigned i = 0; i < 256; i++)
@@ -272,7 +284,8 @@ int check_lower(struct check_comp *cc)
 	int fd = store_dir_fd(cc->store);
 
 	if (fd >= 0 && !fstat(fd, &st) && (st.st_mode & 07777) != 0700)
-		check_say(cc, CHECK_ERROR, "its folder %s: its mode is %04o, expected 0700", cc->id, (unsigned)st.st_mode & 07777);
+		check_say(cc, CHECK_ERROR, "its folder %s: its mode is %04o, expected 0700", cc->id,
+			  (unsigned)st.st_mode & 07777);
 	int err = list_folder(&l, ".", on_own);
 	if (err)
 		return err;
@@ -289,7 +302,7 @@ int check_lower(struct check_comp *cc)
 		return err;
 	if (cc->n_lower)
 		qsort(cc->lower, cc->n_lower, sizeof *cc->lower, by_number);
-	if (l.have[HAVE_JOURNAL])
+	if (l.have[OWN_JOURNAL])
 		err = check_journal(cc, l.journal_size);
 	else
 		cc->journal_bad = true;

@@ -54,7 +54,8 @@ void check_run_end(struct check_comp *cc, struct check_run *r)
 	if (!r->one)
 		return;
 	if (r->first != r->last) {
-		check_say(cc, CHECK_ERROR, "inodes %llu-%llu: %s", (unsigned long long)r->first, (unsigned long long)r->last, r->many);
+		check_say(cc, CHECK_ERROR, "inodes %llu-%llu: %s", (unsigned long long)r->first,
+			  (unsigned long long)r->last, r->many);
 	} else {
 		uint32_t slot = check_find(cc, r->first);
 		if (slot != CHECK_NONE)
@@ -107,7 +108,8 @@ static int read_record(struct reading *r, uint64_t ino, const uint8_t *record)
 		memcpy(free_record, record, INODE_RECORD);
 		memset(free_record + 28, 0, 4);
 		if (!bytes_are_zero(free_record, INODE_RECORD))
-			check_run_add(cc, &r->free_filled, ino, "free, but its record is not empty", "free, but their records are not empty");
+			check_run_add(cc, &r->free_filled, ino, "free, but its record is not empty",
+				      "free, but their records are not empty");
 		secret_wipe(free_record, sizeof free_record);
 		return 0;
 	}
@@ -148,19 +150,23 @@ static int table_page(void *arg, uint64_t leaf, const uint8_t *plain)
 }
 
 /* Bad pages of one of the special trees: per page so many numbers of inodes. */
-static void say_lost(struct check_comp *cc, const char *what, const struct check_range *leaves, uint64_t per_page, bool index, int err)
+static void say_lost(struct check_comp *cc, const char *what, const struct check_range *leaves, uint64_t per_page,
+		     bool index, int err)
 {
 	uint64_t limit = (cc->c->inode_limit + per_page - 1) / per_page;
 	unsigned long long first = leaves->first, last = CL_MIN(leaves->last, limit ? limit - 1 : 0);
 	unsigned long long from = first * per_page, to = (last + 1) * per_page - 1;
 
 	if (first > last)
-		check_say(cc, CHECK_ERROR, "%s: a page behind its end %s; nothing of it is lost", what, check_reason(err, false));
+		check_say(cc, CHECK_ERROR, "%s: a page behind its end %s; nothing of it is lost", what,
+			  check_reason(err, false));
 	else if (index)
-		check_say(cc, CHECK_ERROR, "%s: pages %llu-%llu (inodes %llu-%llu) cannot be reached: an index page above %s", what,
+		check_say(cc, CHECK_ERROR,
+			  "%s: pages %llu-%llu (inodes %llu-%llu) cannot be reached: an index page above %s", what,
 			  first, last, from, to, check_reason(err, false));
 	else if (first == last)
-		check_say(cc, CHECK_ERROR, "%s: page %llu (inodes %llu-%llu) %s", what, first, from, to, check_reason(err, false));
+		check_say(cc, CHECK_ERROR, "%s: page %llu (inodes %llu-%llu) %s", what, first, from, to,
+			  check_reason(err, false));
 	else
 		check_say(cc, CHECK_ERROR, "%s: pages %llu-%llu (inodes %llu-%llu) %s", what, first, last, from, to,
 			  check_reason(err, true));
@@ -212,10 +218,10 @@ int check_table(struct check_comp *cc)
 /* A bitmap beside the sorted inodes. */
 struct bitmap {
 	struct check_comp *cc;
-	bool orphans;        /* which of the two */
+	bool orphans; /* which of the two */
 	const char *name;
-	uint32_t slot;       /* next inode to compare */
-	uint64_t n;          /* bits that are 1 */
+	uint32_t slot;           /* next inode to compare */
+	uint64_t n;              /* bits that are 1 */
 	struct check_range *bad; /* inodes whose bits cannot be read */
 	size_t n_bad, cap_bad;
 	struct check_run run;
@@ -225,14 +231,16 @@ struct bitmap {
 static void compare(struct bitmap *b, uint64_t ino, bool bit)
 {
 	struct check_comp *cc = b->cc;
-	struct check_inode *i = b->slot < cc->n_inodes && check_ino(&cc->inodes[b->slot]) == ino ? &cc->inodes[b->slot++] : NULL;
+	struct check_inode *i =
+		b->slot < cc->n_inodes && check_ino(&cc->inodes[b->slot]) == ino ? &cc->inodes[b->slot++] : NULL;
 
 	b->n += bit;
 	if (!i) {
 		if (!bit || check_is_lost(cc, ino))
 			return;
 		if (b->orphans)
-			check_run_add(cc, &b->run, ino, "in the orphan bitmap, but not in use", "in the orphan bitmap, but not in use");
+			check_run_add(cc, &b->run, ino, "in the orphan bitmap, but not in use",
+				      "in the orphan bitmap, but not in use");
 		else
 			check_run_add(cc, &b->run, ino, "in use in the inode bitmap, but free in the table",
 				      "in use in the inode bitmap, but free in the table");
@@ -312,7 +320,8 @@ static int check_bitmap(struct check_comp *cc, const struct tree *t, bool orphan
 		uint64_t want = orphans ? cc->c->n_orphans : cc->c->inodes_used;
 		if (b.n != want && !b.n_bad)
 			check_say(cc, CHECK_ERROR, "root page: it says that there are %llu %s, but the %s has %llu",
-				  (unsigned long long)want, orphans ? "orphans" : "inodes in use", b.name, (unsigned long long)b.n);
+				  (unsigned long long)want, orphans ? "orphans" : "inodes in use", b.name,
+				  (unsigned long long)b.n);
 	}
 	free(b.bad);
 	return err;
@@ -348,8 +357,8 @@ static void say_rubbish(struct check_comp *cc)
 	for (size_t i = 0; i < cc->n_inodes && sure; i++)
 		sure = !(cc->inodes[i].flags & CHECK_BAD);
 	if (n)
-		check_say(cc, CHECK_NOTE, "%llu lower file%s belong%s to no inode that could be read%s", n, n == 1 ? "" : "s",
-			  n == 1 ? "s" : "", sure ? ": left by a crash, harmless" : "");
+		check_say(cc, CHECK_NOTE, "%llu lower file%s belong%s to no inode that could be read%s", n,
+			  n == 1 ? "" : "s", n == 1 ? "s" : "", sure ? ": left by a crash, harmless" : "");
 }
 
 int check_objects(struct check_comp *cc)
@@ -360,10 +369,11 @@ int check_objects(struct check_comp *cc)
 		const struct check_object *o = &cc->objects[i];
 		const char *what = o->xattr ? "attribute list" : "contents";
 		if (o->object >= cc->c->next_object)
-			check_say_inode(cc, o->slot, "%s: object number %llu was never given out (the next is %llu)", what,
-					(unsigned long long)o->object, (unsigned long long)cc->c->next_object);
+			check_say_inode(cc, o->slot, "%s: object number %llu was never given out (the next is %llu)",
+					what, (unsigned long long)o->object, (unsigned long long)cc->c->next_object);
 		if (i && o->object == o[-1].object)
-			check_say_inode(cc, o->slot, "%s: object %llu belongs to inode %llu as well", what, (unsigned long long)o->object,
+			check_say_inode(cc, o->slot, "%s: object %llu belongs to inode %llu as well", what,
+					(unsigned long long)o->object,
 					(unsigned long long)check_ino(&cc->inodes[o[-1].slot]));
 	}
 	say_rubbish(cc);

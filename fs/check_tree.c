@@ -49,17 +49,21 @@ static void flush_copy(struct check_walk *w, unsigned copy)
 	pageio_name(w->desc.object, copy, name);
 	/* Reading heals a first copy; a second one is right again when its page is next written. */
 	if (first == last)
-		check_say(w->cc, CHECK_ERROR, "%s: %s copy of page %llu is damaged (lower file %s: it %s), the other is good",
-			  w->name, copy ? "the second" : "the first", first, name, check_reason(w->copies[copy].err, false));
+		check_say(w->cc, CHECK_ERROR,
+			  "%s: %s copy of page %llu is damaged (lower file %s: it %s), the other is good", w->name,
+			  copy ? "the second" : "the first", first, name, check_reason(w->copies[copy].err, false));
 	else
-		check_say(w->cc, CHECK_ERROR, "%s: %s copy of pages %llu-%llu is damaged (lower file %s: they %s), the other is good",
-			  w->name, copy ? "the second" : "the first", first, last, name, check_reason(w->copies[copy].err, true));
+		check_say(w->cc, CHECK_ERROR,
+			  "%s: %s copy of pages %llu-%llu is damaged (lower file %s: they %s), the other is good",
+			  w->name, copy ? "the second" : "the first", first, last, name,
+			  check_reason(w->copies[copy].err, true));
 }
 
 static void add_copy(struct check_walk *w, unsigned copy, uint64_t lower, int err)
 {
 	if (w->copies[copy].any && w->copies[copy].err == err &&
-	    (w->copies[copy].last + 1 == lower || w->copies[copy].last == lower + 1 || w->copies[copy].first == lower + 1)) {
+	    (w->copies[copy].last + 1 == lower || w->copies[copy].last == lower + 1 ||
+	     w->copies[copy].first == lower + 1)) {
 		w->copies[copy].first = CL_MIN(w->copies[copy].first, lower);
 		w->copies[copy].last = CL_MAX(w->copies[copy].last, lower);
 		return;
@@ -87,7 +91,8 @@ static int open_page(struct check_walk *w, uint32_t level, uint64_t index, const
 	for (unsigned i = 0; i < copies; i++) {
 		err[i] = pageio_read_copy(io, w->desc.object, i, lower, w->buf->spare, 1);
 		if (!err[i])
-			err[i] = seal_open_page(&w->key, &place, ref, w->buf->spare, i && !err[0] ? w->buf->spare : out);
+			err[i] =
+				seal_open_page(&w->key, &place, ref, w->buf->spare, i && !err[0] ? w->buf->spare : out);
 	}
 	if (copies == 1 || (err[0] && err[1]))
 		return err[0];
@@ -114,7 +119,8 @@ static int read_run(struct check_walk *w, uint64_t first, uint32_t n, const stru
 	struct pageio *io = &w->cc->c->io;
 	uint64_t base = pageio_lower_leaf(first), end = pageio_lower_leaf(first + n - 1) + 1;
 	uint8_t *out = w->buf->plain;
-	int err = end - base > CHECK_RUN ? -EINVAL : pageio_read_raw(io, w->desc.object, base, w->buf->raw, (size_t)(end - base));
+	int err = end - base > CHECK_RUN ? -EINVAL
+					 : pageio_read_raw(io, w->desc.object, base, w->buf->raw, (size_t)(end - base));
 
 	for (uint32_t i = 0; i < n; i++) {
 		const uint8_t *raw = w->buf->raw + (size_t)(pageio_lower_leaf(first + i) - base) * CL_PAGE;
@@ -126,7 +132,8 @@ static int read_run(struct check_walk *w, uint64_t first, uint32_t n, const stru
 			e = open_page(w, 0, first + i, &refs[i], out);
 		} else {
 			place_of(w, 0, first + i, &place);
-			if (w->mapped && pagemap_read(io->map, w->desc.object, pageio_lower_leaf(first + i), w->buf->spare))
+			if (w->mapped &&
+			    pagemap_read(io->map, w->desc.object, pageio_lower_leaf(first + i), w->buf->spare))
 				raw = w->buf->spare;
 			e = seal_open_page(&w->key, &place, &refs[i], raw, out);
 		}
@@ -151,7 +158,8 @@ static int walk_leaves(struct check_walk *w, uint64_t first, uint32_t n, const s
 		w->stored += run;
 		if (pageio_has_copy(w->desc.object)) {
 			for (uint32_t j = i; j < i + run && !err; j++)
-				err = give_leaf(w, first + j, open_page(w, 0, first + j, &refs[j], w->buf->plain), w->buf->plain);
+				err = give_leaf(w, first + j, open_page(w, 0, first + j, &refs[j], w->buf->plain),
+						w->buf->plain);
 		} else {
 			err = read_run(w, first + i, run, &refs[i]);
 		}
@@ -223,8 +231,8 @@ bool check_is_missing(struct check_comp *cc, uint32_t slot, const char *what, co
 	return true;
 }
 
-void check_say_bad(struct check_comp *cc, uint32_t slot, const char *what, uint64_t size, const struct check_range *leaves,
-		   bool index, int err)
+void check_say_bad(struct check_comp *cc, uint32_t slot, const char *what, uint64_t size,
+		   const struct check_range *leaves, bool index, int err)
 {
 	uint64_t limit = (size + CL_PAGE - 1) / CL_PAGE;
 	unsigned long long first = leaves->first, last = CL_MIN(leaves->last, limit ? limit - 1 : 0);
@@ -241,7 +249,8 @@ void check_say_bad(struct check_comp *cc, uint32_t slot, const char *what, uint6
 	else
 		snprintf(pages, sizeof pages, "pages %llu-%llu (bytes %llu-%llu)", first, last, from, to);
 	if (index)
-		check_say_inode(cc, slot, "%s: %s cannot be reached: an index page above %s", what, pages, check_reason(err, false));
+		check_say_inode(cc, slot, "%s: %s cannot be reached: an index page above %s", what, pages,
+				check_reason(err, false));
 	else
 		check_say_inode(cc, slot, "%s: %s %s", what, pages, check_reason(err, first != last));
 }

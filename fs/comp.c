@@ -280,7 +280,12 @@ static int open_journal(struct comp *c, struct fault *f)
 	bool broken = false;
 	int err = journal_open(c->store, c->id, c->read_only, &c->journal);
 
-	if (!err)
+	if (!err && !c->read_only) {
+		err = journal_scan(c->journal, NULL, NULL, &broken);
+		if (!err && !broken)
+			err = journal_settle(c->journal);
+	}
+	if (!err && !broken)
 		err = journal_scan(c->journal, replay, c, &broken);
 	if (err == -EUCLEAN || err == -ENOENT)
 		return fault_set(f, err, CL_EXIT_INTEGRITY, "compartment %s: its journal is missing or damaged; fsck.cloison tells more",

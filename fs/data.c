@@ -61,6 +61,12 @@ ssize_t data_read(struct inode *i, void *buf, size_t n, uint64_t off)
 	return done ? (ssize_t)done : err;
 }
 
+/* What a write does to a file besides its pages: the size becomes end at least, the times now. */
+struct grown {
+	uint64_t end;
+	bool stamp;
+};
+
 /* Inode lock held exclusively. */
 static int ensure_object_locked(struct inode *i)
 {
@@ -71,10 +77,9 @@ static int ensure_object_locked(struct inode *i)
 }
 
 /*
- * Transaction running, range held. Seals whole pages, outside of the inode's lock, and enters them; the file's size becomes end at
- * least (0: as it is), and its times now.
+ * Transaction running, range held. Seals whole pages, outside of the inode's lock, and enters them; grown: what else changes, or NULL.
  */
-static int write_pages(struct inode *i, uint64_t first, uint32_t n, const uint8_t *plain, uint64_t end)
+static int write_pages(struct inode *i, uint64_t first, uint32_t n, const uint8_t *plain, const struct grown *grown)
 {
 	struct leaf_run run;
 	int err = 0;
@@ -104,9 +109,10 @@ static int write_pages(struct inode *i, uint64_t first, uint32_t n, const uint8_
 		err = inode_dirty(i);
 		if (!err)
 			err = leaf_commit(&i->data, &run, &i->stored);
-		if (!err && end) {
-			i->size = CL_MAX(i->size, CL_MIN(end, first * CL_PAGE));
-			i->mtime = i->ctime = inode_now();
+		if (!err && grown) {
+			i->size = CL_MAX(i->size, CL_MIN(grown->end, first * CL_PAGE));
+			if (grown->stamp)
+				i->mtime = i->ctime = inode_now();
 		}
 		i->data_txn = i->comp->running;
 		pthread_rwlock_unlock(&i->lock);
@@ -114,30 +120,36 @@ static int write_pages(struct inode *i, uint64_t first, uint32_t n, const uint8_
 	return err;
 }
 
-/* One page of which only a part changes. size: of the file, before; end: as for write_pages. */
-static int write_part(struct inode *i, uint64_t page_no, size_t skip, const void *part, size_t n, uint64_t size, uint64_t end)
+/* A part of a page, which ends before the page does or begins behind its start. */
+struct part {
+	size_t skip, n;
+	const uint8_t *bytes; /* NULL: zeros */
+};
+
+/* One page of which only a part changes. size: of the file, before; grown: as for write_pages. */
+static int write_part(struct inode *i, uint64_t page_no, const struct part *part, uint64_t size, const struct grown *grown)
 {
 	uint8_t page[CL_PAGE] __attribute__((aligned(64)));
 	int err = 0;
 
-	bool keeps = page_no * CL_PAGE < size && (skip || page_no * CL_PAGE + n < size);
+	bool keeps = page_no * CL_PAGE < size && (part->skip || page_no * CL_PAGE + part->n < size);
 	if (keeps)
 		err = read_pages(i, page_no, 1, page);
 	else
 		memset(page, 0, sizeof page);
 	if (!err) {
-		if (part)
-			memcpy(page + skip, part, n);
+		if (part->bytes)
+			memcpy(page + part->skip, part->bytes, part->n);
 		else
-			memset(page + skip, 0, n);
-		err = write_pages(i, page_no, 1, page, end);
+			memset(page + part->skip, 0, part->n);
+		err = write_pages(i, page_no, 1, page, grown);
 	}
 	secret_wipe(page, sizeof page);
 	return err;
 }
 
 /* As much as one transaction may take; *ret_done bytes. */
-static int write_chunk(struct inode *i, const uint8_t *buf, size_t n, uint64_t off, size_t *ret_done)
+static int write_chunk(struct inode *i, const uint8_t *buf, size_t n, uint64_t off, bool stamp, size_t *ret_done)
 {
 	size_t done = 0;
 	int err = 0;
@@ -149,11 +161,12 @@ static int write_chunk(struct inode *i, const uint8_t *buf, size_t n, uint64_t o
 			pthread_rwlock_rdlock(&i->lock);
 			uint64_t size = i->size;
 			pthread_rwlock_unlock(&i->lock);
-			err = write_part(i, at / CL_PAGE, skip, buf + done, part, size, at + part);
+			err = write_part(i, at / CL_PAGE, &(struct part){ skip, part, buf + done }, size,
+					 &(struct grown){ at + part, stamp });
 		} else {
 			uint32_t pages = (uint32_t)CL_MIN((n - done) / CL_PAGE, LEAF_RUN);
 			part = (size_t)pages * CL_PAGE;
-			err = write_pages(i, at / CL_PAGE, pages, buf + done, at + part);
+			err = write_pages(i, at / CL_PAGE, pages, buf + done, &(struct grown){ at + part, stamp });
 		}
 		done += err ? 0 : part;
 	}
@@ -161,8 +174,9 @@ static int write_chunk(struct inode *i, const uint8_t *buf, size_t n, uint64_t o
 	return err;
 }
 
-ssize_t data_write(struct inode *i, const void *buf, size_t n, uint64_t off, bool append)
+ssize_t data_write(struct inode *i, const void *buf, size_t n, uint64_t off, unsigned flags)
 {
+	bool append = flags & FS_WRITE_APPEND;
 	struct inode_range range;
 	size_t done = 0;
 	int err = 0;
@@ -193,7 +207,7 @@ ssize_t data_write(struct inode *i, const void *buf, size_t n, uint64_t off, boo
 			inode_range_lock(i, &range, at / CL_PAGE, (at + chunk - 1) / CL_PAGE, true);
 		}
 		if (!err)
-			err = write_chunk(i, (const uint8_t *)buf + done, chunk, at, &got);
+			err = write_chunk(i, (const uint8_t *)buf + done, chunk, at, !(flags & FS_WRITE_CACHED), &got);
 		inode_range_unlock(i, &range);
 		txn_end(i->comp);
 		done += got;
@@ -213,8 +227,8 @@ static int shrink(struct inode *i, uint64_t size, uint64_t old)
 		err = tree_get_refs(&i->data, keep - 1, 1, &ref);
 		pthread_rwlock_unlock(&i->lock);
 		if (!err && !seal_ref_is_hole(&ref))
-			err = write_part(i, keep - 1, size % CL_PAGE, NULL,
-					 (size_t)(CL_MIN(keep * CL_PAGE, old) - size), old, 0);
+			err = write_part(i, keep - 1, &(struct part){ size % CL_PAGE, (size_t)(CL_MIN(keep * CL_PAGE, old) - size), NULL },
+					 old, NULL);
 	}
 	if (err)
 		return err;
@@ -314,9 +328,10 @@ int data_punch(struct inode *i, uint64_t off, uint64_t len)
 	if (err || off >= end)
 		goto out;
 	if (!seal_ref_is_hole(&head))
-		err = write_part(i, off / CL_PAGE, off % CL_PAGE, NULL, (size_t)(CL_MIN(end, first * CL_PAGE) - off), size, 0);
+		err = write_part(i, off / CL_PAGE,
+				 &(struct part){ off % CL_PAGE, (size_t)(CL_MIN(end, first * CL_PAGE) - off), NULL }, size, NULL);
 	if (!err && !seal_ref_is_hole(&tail) && end / CL_PAGE >= first)
-		err = write_part(i, end / CL_PAGE, 0, NULL, end % CL_PAGE, size, 0);
+		err = write_part(i, end / CL_PAGE, &(struct part){ 0, end % CL_PAGE, NULL }, size, NULL);
 	pthread_rwlock_wrlock(&i->lock);
 	if (!err)
 		err = inode_dirty(i);

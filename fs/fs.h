@@ -124,10 +124,12 @@ void fs_close_file(struct fs *fs, uint64_t ino);
 
 /*
  * Bytes read or written, or negative errno. A read ends at the end of the file. buf best page-aligned. A write is
- * visible at once, durable after fs_fsync. append: off is ignored, the end of the file is taken.
+ * visible at once, durable after fs_fsync. FS_WRITE_APPEND: off is ignored, the end of the file is taken. FS_WRITE_CACHED: the
+ * kernel writes its cache back and keeps the times itself.
  */
+enum { FS_WRITE_APPEND = 1, FS_WRITE_CACHED = 2 };
 ssize_t fs_read(struct fs *fs, uint64_t ino, void *buf, size_t n, uint64_t off) CL_MUST_USE;
-ssize_t fs_write(struct fs *fs, uint64_t ino, const void *buf, size_t n, uint64_t off, bool append) CL_MUST_USE;
+ssize_t fs_write(struct fs *fs, uint64_t ino, const void *buf, size_t n, uint64_t off, unsigned flags) CL_MUST_USE;
 /* Durable on return: this inode with its contents, and every change of names before the call. */
 int fs_fsync(struct fs *fs, uint64_t ino, bool datasync) CL_MUST_USE;
 /* Everything, of all open files. */

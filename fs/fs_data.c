@@ -85,14 +85,14 @@ ssize_t fs_read(struct fs *fs, uint64_t ino, void *buf, size_t n, uint64_t off)
 	return r;
 }
 
-ssize_t fs_write(struct fs *fs, uint64_t ino, const void *buf, size_t n, uint64_t off, bool append)
+ssize_t fs_write(struct fs *fs, uint64_t ino, const void *buf, size_t n, uint64_t off, unsigned flags)
 {
 	struct inode *i;
 	int err = fs_inode(fs, ino, ACCESS_WRITE, &i);
 
 	if (err)
 		return err;
-	ssize_t r = S_ISREG(i->mode) ? data_write(i, buf, n, off, append) : -EINVAL;
+	ssize_t r = S_ISREG(i->mode) ? data_write(i, buf, n, off, flags) : -EINVAL;
 	inode_put(i);
 	return r;
 }
@@ -179,26 +179,30 @@ ssize_t fs_copy(struct fs *fs, uint64_t from, uint64_t from_off, uint64_t to, ui
 		return err;
 	}
 	uint8_t *buf = NULL;
+	/* The end of the source as it is now: within one file the copy itself may move it. */
+	pthread_rwlock_rdlock(&src->lock);
+	uint64_t left = src->size > from_off ? src->size - from_off : 0;
+	pthread_rwlock_unlock(&src->lock);
 	if (!S_ISREG(src->mode) || !S_ISREG(dst->mode))
 		err = -EINVAL;
 	else if (src == dst && from_off < to_off + n && to_off < from_off + n)
 		err = -EINVAL;
 	else if (!(buf = aligned_alloc(CL_PAGE, COPY_CHUNK)))
 		err = -ENOMEM;
+	n = (size_t)CL_MIN(n, left);
 	while (!err && (size_t)done < n) {
-		size_t want = CL_MIN(n - (size_t)done, COPY_CHUNK);
-		ssize_t got = data_read(src, buf, want, from_off + (uint64_t)done);
+		ssize_t got = data_read(src, buf, CL_MIN(n - (size_t)done, COPY_CHUNK), from_off + (uint64_t)done);
 		if (got <= 0) {
 			err = (int)got;
 			break;
 		}
-		ssize_t put = data_write(dst, buf, (size_t)got, to_off + (uint64_t)done, false);
+		ssize_t put = data_write(dst, buf, (size_t)got, to_off + (uint64_t)done, 0);
 		if (put < 0)
 			err = (int)put;
 		else
 			done += put;
-		if (put < got || (size_t)got < want)
-			break; /* the end of the source, also where the copy has just moved it (one file) */
+		if (put < got)
+			break;
 	}
 	if (done)
 		fs_touch_atime(src);

@@ -248,15 +248,14 @@ int inode_free_orphan(struct inode *i)
 	pthread_mutex_unlock(&c->list);
 	if (err)
 		return err;
+	/* Only then the number: who is given it must find neither the old record nor this struct. */
+	clear_record(i);
 	pthread_mutex_lock(&c->alloc);
 	err = set_bit(&c->ibitmap, i->ino, false);
 	if (!err)
 		err = set_bit(&c->orphans, i->ino, false);
 	c->inodes_used--;
 	c->n_orphans--;
-	pthread_mutex_unlock(&c->alloc);
-	clear_record(i);
-	pthread_mutex_lock(&c->alloc);
 	c->inode_hint = CL_MIN(c->inode_hint, i->ino);
 	pthread_mutex_unlock(&c->alloc);
 	return err;

@@ -21,8 +21,10 @@ struct lookups {
 struct inode_cache {
 	pthread_mutex_t lock;
 	struct inode *hash[BUCKETS];
+	uint32_t left[BUCKETS]; /* how many inodes left each bucket: tells a reader of the table that what it read may be old */
 	size_t n, max;
 	struct list lru;
+	struct list dead; /* buried ones that are still referenced, by their lru member */
 	struct lookups known;
 };
 
@@ -33,6 +35,7 @@ int inode_cache_new(size_t max, struct inode_cache **ret)
 		return -ENOMEM;
 	ic->max = max;
 	list_init(&ic->lru);
+	list_init(&ic->dead);
 	pthread_mutex_init(&ic->lock, NULL);
 	*ret = ic;
 	return 0;
@@ -62,6 +65,12 @@ void inode_cache_free(struct inode_cache *ic)
 			n = i->next;
 			free_inode(i);
 		}
+	/* What was unlinked and open when the session ended. */
+	while (!list_empty(&ic->dead)) {
+		struct inode *i = list_item(ic->dead.next, struct inode, lru);
+		list_del(&i->lru);
+		free_inode(i);
+	}
 	free(ic->known.ino);
 	free(ic->known.count);
 	pthread_mutex_destroy(&ic->lock);
@@ -76,9 +85,14 @@ size_t inode_cache_count(struct inode_cache *ic)
 	return n;
 }
 
+static size_t at_bucket(uint64_t ino)
+{
+	return (ino * 0x9e3779b97f4a7c15u >> 40) % BUCKETS;
+}
+
 static struct inode **bucket(struct inode_cache *ic, uint64_t ino)
 {
-	return &ic->hash[(ino * 0x9e3779b97f4a7c15u >> 40) % BUCKETS];
+	return &ic->hash[at_bucket(ino)];
 }
 
 static void unhash_locked(struct inode_cache *ic, struct inode *i)
@@ -87,6 +101,7 @@ static void unhash_locked(struct inode_cache *ic, struct inode *i)
 	while (*at != i)
 		at = &(*at)->next;
 	*at = i->next;
+	ic->left[at_bucket(i->ino)]++;
 	ic->n--;
 }
 
@@ -141,14 +156,17 @@ static int read_record(struct comp *c, struct inode *i)
 	return err;
 }
 
-/* Puts fresh into the cache unless another thread was first; *ret is the one that counts. */
-static void insert(struct inode_cache *ic, struct inode *fresh, struct inode **ret)
+/*
+ * Puts fresh into the cache unless another thread was first; *ret is the one that counts. False: inodes left its bucket since left was
+ * read, this one perhaps, changed meanwhile: fresh is freed, and the record must be read again.
+ */
+static bool insert(struct inode_cache *ic, struct inode *fresh, uint32_t left, struct inode **ret)
 {
 	struct inode *old = NULL;
 
 	pthread_mutex_lock(&ic->lock);
 	struct inode *i = find_locked(ic, fresh->ino);
-	if (i) {
+	if (i || ic->left[at_bucket(fresh->ino)] != left) {
 		old = fresh;
 	} else {
 		struct inode **at = bucket(ic, fresh->ino);
@@ -165,6 +183,7 @@ static void insert(struct inode_cache *ic, struct inode *fresh, struct inode **r
 	if (old)
 		free_inode(old);
 	*ret = i;
+	return i;
 }
 
 struct inode *inode_find(struct comp *c, uint64_t ino)
@@ -180,39 +199,50 @@ struct inode *inode_find(struct comp *c, uint64_t ino)
 int inode_get(struct comp *c, uint64_t ino, struct inode **ret)
 {
 	struct inode_cache *ic = c->inodes;
-	struct inode *i = inode_find(c, ino);
 
-	if (i) {
-		*ret = i;
-		return 0;
+	for (;;) {
+		pthread_mutex_lock(&ic->lock);
+		struct inode *i = find_locked(ic, ino);
+		uint32_t left = ic->left[at_bucket(ino)];
+		pthread_mutex_unlock(&ic->lock);
+		if (i) {
+			*ret = i;
+			return 0;
+		}
+		i = new_struct(c, ino);
+		if (!i)
+			return -ENOMEM;
+		int err = read_record(c, i);
+		if (err) {
+			free_inode(i);
+			return err;
+		}
+		if (insert(ic, i, left, ret))
+			return 0;
 	}
-	i = new_struct(c, ino);
-	if (!i)
-		return -ENOMEM;
-	int err = read_record(c, i);
-	if (err) {
-		free_inode(i);
-		return err;
-	}
-	insert(ic, i, ret);
-	return 0;
 }
 
 int inode_insert_new(struct comp *c, uint64_t ino, struct inode **ret)
 {
-	struct inode *i = new_struct(c, ino);
+	struct inode_cache *ic = c->inodes;
 
-	if (!i)
-		return -ENOMEM;
-	int err = read_record(c, i);
-	if (err != -ENOENT) {
-		free_inode(i);
-		return err ? err : -EUCLEAN; /* the bitmap says free, the table in use */
+	for (;;) {
+		pthread_mutex_lock(&ic->lock);
+		uint32_t left = ic->left[at_bucket(ino)];
+		pthread_mutex_unlock(&ic->lock);
+		struct inode *i = new_struct(c, ino);
+		if (!i)
+			return -ENOMEM;
+		int err = read_record(c, i);
+		if (err != -ENOENT) {
+			free_inode(i);
+			return err ? err : -EUCLEAN; /* the bitmap says free, the table in use */
+		}
+		/* From a random start in each session, so that a number whose use a crash undid gets another generation as well. */
+		i->generation = ino == INODE_ROOT ? 1 : atomic_fetch_add(&c->next_generation, 1);
+		if (insert(ic, i, left, ret))
+			return 0;
 	}
-	/* From a random start in each session, so that a number whose use a crash undid gets another generation as well. */
-	i->generation = ino == INODE_ROOT ? 1 : atomic_fetch_add(&c->next_generation, 1);
-	insert(c->inodes, i, ret);
-	return 0;
 }
 
 void inode_hold(struct inode *i)
@@ -231,9 +261,9 @@ void inode_put(struct inode *i)
 
 	pthread_mutex_lock(&ic->lock);
 	if (--i->refs == 0) {
-		if (i->dead)
-			gone = true;
-		else
+		gone = i->dead;
+		list_del(&i->lru);
+		if (!gone)
 			list_add_tail(&ic->lru, &i->lru);
 	}
 	pthread_mutex_unlock(&ic->lock);
@@ -246,8 +276,10 @@ void inode_bury(struct inode *i)
 	struct inode_cache *ic = i->comp->inodes;
 
 	pthread_mutex_lock(&ic->lock);
-	if (!i->dead)
+	if (!i->dead) {
 		unhash_locked(ic, i);
+		list_add_tail(&ic->dead, &i->lru); /* the caller refers to it: it is on no other list */
+	}
 	i->dead = true;
 	pthread_mutex_unlock(&ic->lock);
 }

@@ -212,15 +212,20 @@ int journal_check_header(struct store *s, const uint8_t id[static 16], unsigned 
 	return err ? err : decode_header(&j, page, &h);
 }
 
-void journal_close(struct journal *j)
+static void forget_marks(struct journal *j)
 {
-	if (!j)
-		return;
 	while (!list_empty(&j->marks)) {
 		struct mark *m = list_item(j->marks.next, struct mark, in);
 		list_del(&m->in);
 		free(m);
 	}
+}
+
+void journal_close(struct journal *j)
+{
+	if (!j)
+		return;
+	forget_marks(j);
 	if (j->file)
 		j->store->ops->close(j->store, j->file);
 	if (j->direct)
@@ -326,7 +331,7 @@ static int give_record(const uint8_t *buf, int (*fn)(void *arg, const struct jou
 		    ops[i].object >> 63 || ops[i].a >> 47 || ops[i].b >> 47)
 			err = -EUCLEAN;
 	}
-	if (!err)
+	if (!err && fn)
 		err = fn(arg, &(struct journal_record){ le64_get(r.seq), n_blocks, n_ops, blocks, ops });
 	free(blocks);
 	free(ops);
@@ -394,6 +399,29 @@ int journal_scan(struct journal *j, int (*fn)(void *arg, const struct journal_re
 		}
 	}
 	return 0;
+}
+
+int journal_settle(struct journal *j)
+{
+	uint8_t *chunk = malloc((size_t)CHUNK_PAGES * CL_PAGE);
+	int err = chunk ? 0 : -ENOMEM;
+
+	for (uint64_t pos = j->tail; pos < j->head && !err;) {
+		uint64_t at = pos % j->pages;
+		uint64_t run = CL_MIN(CL_MIN(j->head - pos, CHUNK_PAGES), j->pages - at);
+		err = read_ring(j, pos, chunk, run);
+		if (!err)
+			err = j->store->ops->pwrite(j->store, j->file, chunk, run * CL_PAGE, (RING + at) * CL_PAGE);
+		pos += run;
+	}
+	if (!err && j->head != j->tail)
+		err = j->store->ops->sync(j->store, j->file);
+	free(chunk);
+	forget_marks(j);
+	j->head = j->tail;
+	j->seq = j->tail_seq;
+	atomic_store(&j->free, j->pages);
+	return err;
 }
 
 uint32_t journal_free(const struct journal *j)

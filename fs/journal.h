@@ -47,11 +47,17 @@ void journal_close(struct journal *j);
 int journal_check_header(struct store *s, const uint8_t id[static 16], unsigned copy) CL_MUST_USE;
 
 /*
- * Calls fn for each record from the tail on, in order, and leaves the head behind the last valid one. The first non-zero
+ * Calls fn (may be NULL) for each record from the tail on, in order, and leaves the head behind the last valid one. The first non-zero
  * result of fn stops it and is returned. *ret_broken: a valid record of a later transaction stands behind the end that
  * was found, so a record in between is damaged rather than torn.
  */
 int journal_scan(struct journal *j, int (*fn)(void *arg, const struct journal_record *r), void *arg, bool *ret_broken) CL_MUST_USE;
+
+/*
+ * Makes what a scan found durable before anything acts on it: after a crash of the process, or a failed sync, records may be whole in the
+ * page cache only. Writes them again and syncs; the next scan starts at the tail again.
+ */
+int journal_settle(struct journal *j) CL_MUST_USE;
 
 /* Pages that a record takes, and pages that are free. */
 uint32_t journal_record_pages(uint32_t n_blocks, uint32_t n_ops);

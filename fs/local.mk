@@ -76,3 +76,8 @@ tests_unit_test_check_LDADD = $(fs_test_libs)
 
 tests_unit_test_check_inside_SOURCES = tests/unit/test_check_inside.c tests/unit/check_fixture.h
 tests_unit_test_check_inside_LDADD = $(fs_test_libs)
+
+check_PROGRAMS += tests/unit/test_format
+TESTS += tests/unit/test_format
+tests_unit_test_format_SOURCES = tests/unit/test_format.c
+tests_unit_test_format_LDADD = $(fs_test_libs)

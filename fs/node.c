@@ -50,20 +50,6 @@ static void free_node(struct node *n)
 	free(n);
 }
 
-void node_cache_free(struct node_cache *nc)
-{
-	if (!nc)
-		return;
-	for (size_t i = 0; i < nc->buckets; i++)
-		for (struct node *n = nc->hash[i], *next; n; n = next) {
-			next = n->next;
-			free_node(n);
-		}
-	free(nc->hash);
-	pthread_mutex_destroy(&nc->lock);
-	free(nc);
-}
-
 size_t node_cache_count(struct node_cache *nc)
 {
 	pthread_mutex_lock(&nc->lock);
@@ -117,6 +103,25 @@ static void evict_locked(struct node_cache *nc, struct node **dead)
 		*dead = n;
 		put_locked(nc, parent, dead);
 	}
+}
+
+void node_cache_free(struct node_cache *nc)
+{
+	if (!nc)
+		return;
+	/* As eviction does it: parents that are out of the hash already are reached only through their children. */
+	struct node *dead = NULL;
+	nc->max = 0;
+	evict_locked(nc, &dead);
+	free_dead(dead);
+	for (size_t i = 0; i < nc->buckets; i++)
+		for (struct node *n = nc->hash[i], *next; n; n = next) {
+			next = n->next;
+			free_node(n);
+		}
+	free(nc->hash);
+	pthread_mutex_destroy(&nc->lock);
+	free(nc);
 }
 
 static struct node *find_locked(struct node_cache *nc, uint64_t object, uint32_t level, uint64_t index)

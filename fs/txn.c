@@ -49,13 +49,20 @@ void txn_end(struct comp *c)
 	pthread_rwlock_unlock(&c->txn);
 }
 
+/* Data written home by an inode, as the snapshot found it: the inode may have gone on to another object since. */
+struct fresh {
+	struct inode *inode; /* referenced */
+	uint64_t object;
+	uint64_t writes;
+};
+
 /* A commit in the making. */
 struct batch {
 	struct comp *c;
 	struct pagemap_page *pages;
 	size_t n, cap;
 	struct comp_ops ops;
-	struct inode **sync; /* inodes whose fresh data this transaction shows: to be synced first; referenced */
+	struct fresh *sync;  /* fresh data that this transaction shows: to be synced first */
 	size_t n_sync, cap_sync;
 };
 
@@ -119,14 +126,14 @@ static int must_sync(struct batch *b, struct inode *i)
 {
 	if (b->n_sync == b->cap_sync) {
 		size_t cap = b->cap_sync ? b->cap_sync * 2 : 16;
-		struct inode **s = realloc(b->sync, cap * sizeof(*s));
+		struct fresh *s = realloc(b->sync, cap * sizeof *s);
 		if (!s)
 			return -ENOMEM;
 		b->sync = s;
 		b->cap_sync = cap;
 	}
 	inode_hold(i);
-	b->sync[b->n_sync++] = i;
+	b->sync[b->n_sync++] = (struct fresh){ i, i->data.object, atomic_load(&i->fresh_writes) };
 	return 0;
 }
 
@@ -192,7 +199,8 @@ static int take_inodes(struct batch *b, const struct inode *only)
 		return err;
 	list_splice_tail(&c->dirty, &left);
 	c->n_dirty = n_left;
-	c->first_dirty_ms = n_left ? comp_now_ms() : 0;
+	if (!n_left)
+		c->first_dirty_ms = 0; /* else the clock of those left behind goes on */
 	return 0;
 }
 
@@ -239,25 +247,21 @@ static int snapshot(struct batch *b, const struct inode *only, bool clean)
 }
 
 /* Step 2: fresh data that the new root shows is durable before the root is. */
-static int sync_fresh(struct comp *c, struct inode **inodes, size_t n)
+static int sync_fresh(struct comp *c, const struct fresh *fresh, size_t n)
 {
-	uint64_t *seen = n ? malloc(n * sizeof *seen) : NULL;
-	int err = n && !seen ? -ENOMEM : 0;
+	int err = 0;
 
-	for (size_t i = 0; i < n && !err; i++)
-		seen[i] = atomic_load(&inodes[i]->fresh_writes);
-	if (!err && n > SYNC_ONE_BY_ONE) {
+	if (n > SYNC_ONE_BY_ONE) {
 		err = pageio_sync_all(&c->io);
 	} else {
 		for (size_t i = 0; i < n && !err; i++)
-			if (inodes[i]->committed.tree.object)
-				err = pageio_sync(&c->io, inodes[i]->committed.tree.object);
+			if (fresh[i].object)
+				err = pageio_sync(&c->io, fresh[i].object);
 		if (!err)
 			err = pageio_sync_dirs(&c->io);
 	}
 	for (size_t i = 0; i < n && !err; i++)
-		atomic_store(&inodes[i]->fresh_synced, seen[i]);
-	free(seen);
+		atomic_store(&fresh[i].inode->fresh_synced, fresh[i].writes);
 	return err;
 }
 
@@ -302,7 +306,7 @@ static void free_batch(struct batch *b)
 	for (size_t i = 0; i < b->n; i++)
 		pagemap_put_buf(b->c->io.map, b->pages[i].buf);
 	for (size_t i = 0; i < b->n_sync; i++)
-		inode_put(b->sync[i]);
+		inode_put(b->sync[i].inode);
 	free(b->pages);
 	free(b->sync);
 	free(b->ops.ops);

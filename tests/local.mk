@@ -3,4 +3,4 @@
 
 include tests/bench/local.mk
 
-EXTRA_DIST += tests/mount tests/reader.py
+EXTRA_DIST += tests/mount tests/reader.py tests/reader_volume.py tests/reader_xxh3.py

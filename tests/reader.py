@@ -10,7 +10,6 @@ import base64
 import collections
 import functools
 import hashlib
-import hmac
 import json
 import os
 import re
@@ -19,325 +18,20 @@ import struct
 import sys
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.ciphers.algorithms import AES
-from cryptography.hazmat.primitives.cmac import CMAC
-from cryptography.hazmat.primitives.hashes import SHA384
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+sys.dont_write_bytecode = True  # the source tree may be read-only, and is to stay as it is
+from reader_volume import Damage, NoKey, kdf, open_volume, require, require_zero, xaes  # noqa: E402
+from reader_xxh3 import xxh3_128  # noqa: E402
 
 PAGE = 4096
 HOLE = bytes(32)
 ZERO_PAGE = bytes(PAGE)
 MAX_HEIGHT = 5
 FIRST_FILE_OBJECT = 16
+MAX_INODE = 2**47
+MAX_SIZE = 2**47
+MAX_XATTRS = 2**20 - PAGE
 REF = struct.Struct("<12s4s16s")
-
-
-class Damage(Exception):
-    """Malformed or not authentic."""
-
-
-class NoKey(Exception):
-    """None of the keys at hand fits."""
-
-
-def require(condition, text):
-    if not condition:
-        raise Damage(text)
-
-
-def require_zero(data, what):
-    require(not any(data), f"{what}: a field that must be zero is not")
-
-
-# ---- XXH3-128, sections 17-128 and 241+ of its specification
-
-M32, M64 = 2**32 - 1, 2**64 - 1
-P32_1, P32_2, P32_3 = 0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D
-P64_1, P64_2, P64_3 = 0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9
-P64_4, P64_5, P_MX1 = 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5, 0x165667919E3779F9
-XXH_SECRET = bytes.fromhex(
-    "b8fe6c3923a44bbe7c01812cf721ad1cded46de9839097db7240a4a4b7b3671fcb79e64eccc0e578825ad07dccff7221"
-    "b8084674f743248ee03590e6813a264c3c2852bb91c300cb88d0658b1b532ea371644897a20df94e3819ef46a9deacd8"
-    "a8fa763fe39c343ff9dcbbc7c70b4f1d8a51e04bcdb45931c89f7ec9d9787364eac5ac8334d3ebc3c581a0fffa1363eb"
-    "170ddd51b7f0da49d316552629d4689e2b16be587d47a1fc8ff8b8d17ad031ce45cb3a8f95160428afd7fbcabb4b407e")
-
-
-def _words(data, offset, count):
-    return struct.unpack_from(f"<{count}Q", data, offset)
-
-
-def _fold(a, b):
-    product = a * b
-    return (product ^ (product >> 64)) & M64
-
-
-def _avalanche(x):
-    x &= M64
-    x = ((x ^ (x >> 37)) * P_MX1) & M64
-    return x ^ (x >> 32)
-
-
-def xxh3_128(data):
-    """Canonical form. Only the lengths that occur here: 17 to 128 (a journal header) and above 240 (records)."""
-    n = len(data)
-    if 17 <= n <= 128:
-        acc = [n * P64_1, 0]
-        for i in range((n - 1) >> 5, -1, -1):
-            a, b = _words(data, i * 16, 2), _words(data, n - i * 16 - 16, 2)
-            s = _words(XXH_SECRET, i * 32, 4)
-            acc[0] = ((acc[0] + _fold(a[0] ^ s[0], a[1] ^ s[1])) & M64) ^ ((b[0] + b[1]) & M64)
-            acc[1] = ((acc[1] + _fold(b[0] ^ s[2], b[1] ^ s[3])) & M64) ^ ((a[0] + a[1]) & M64)
-        low = _avalanche(acc[0] + acc[1])
-        high = -_avalanche(acc[0] * P64_1 + acc[1] * P64_4 + n * P64_2) & M64
-        return struct.pack(">QQ", high, low)
-    if n <= 240:
-        raise ValueError("no input of this length occurs in the format")
-    acc = [P32_3, P64_1, P64_2, P64_3, P64_4, P32_2, P64_5, P32_1]
-    secrets = [_words(XXH_SECRET, 8 * i, 8) for i in range(16)]
-
-    def accumulate(stripe, secret):
-        for i in range(8):
-            value = stripe[i] ^ secret[i]
-            acc[i ^ 1] += stripe[i]
-            acc[i] += (value & M32) * (value >> 32)
-
-    full = (n - 1) // 1024
-    for block in range(full):
-        for i in range(16):
-            accumulate(_words(data, block * 1024 + i * 64, 8), secrets[i])
-        for i, word in enumerate(_words(XXH_SECRET, 128, 8)):
-            value = acc[i] & M64
-            acc[i] = ((value ^ (value >> 47) ^ word) * P32_1) & M64
-    for i in range((n - full * 1024 - 1) // 64):
-        accumulate(_words(data, full * 1024 + i * 64, 8), secrets[i])
-    accumulate(_words(data, n - 64, 8), _words(XXH_SECRET, 192 - 71, 8))
-
-    def merge(start, offset):
-        s = _words(XXH_SECRET, offset, 8)
-        return _avalanche(start + sum(_fold((acc[i] & M64) ^ s[i], (acc[i + 1] & M64) ^ s[i + 1])
-                                      for i in range(0, 8, 2)))
-
-    return struct.pack(">QQ", merge(~(n * P64_2) & M64, 192 - 75), merge(n * P64_1, 11))
-
-
-# ---- keys and sealing
-
-def kdf(ikm, use, context, n):
-    return HKDF(SHA384(), n, None, b"cloison 1 " + use + b"\0" + context).derive(ikm)
-
-
-@functools.lru_cache(maxsize=2048)
-def xaes(key, epoch):
-    """AES-256-GCM under the XAES key that belongs to the first half of a nonce."""
-    half = []
-    for number in (1, 2):
-        mac = CMAC(AES(key))
-        mac.update(bytes([0, number, 0x58, 0]) + epoch)
-        half.append(mac.finalize())
-    return AESGCM(half[0] + half[1])
-
-
-def hmac384(key, message):
-    return hmac.digest(key, message, "sha384")
-
-
-def unseal(key, aad, sealed, what):
-    try:
-        return AESGCM(key).decrypt(sealed[:12], sealed[12:], aad)
-    except InvalidTag:
-        raise Damage(f"{what} does not authenticate") from None
-
-
-# ---- section 9: volume.json
-
-def unique_members(pairs):
-    require(len(dict(pairs)) == len(pairs), "a member occurs twice")
-    return dict(pairs)
-
-
-def members(value, names, optional=()):
-    require(isinstance(value, dict), "not an object")
-    require(set(names) <= set(value) <= set(names) | set(optional), f"members are not {', '.join(names)}")
-    return value
-
-
-def as_hex(value, n=16):
-    require(isinstance(value, str) and re.fullmatch(f"[0-9a-f]{{{2 * n}}}", value), f"not {n} bytes in hex")
-    return bytes.fromhex(value)
-
-
-def as_base64(value, low, high=None):
-    require(isinstance(value, str) and value.isascii(), "not base64")
-    try:
-        data = base64.b64decode(value, validate=True)
-    except ValueError:
-        raise Damage("not base64") from None
-    require(base64.b64encode(data).decode() == value, "base64 is not canonical")
-    require(low <= len(data) <= (high or low), "base64 of a wrong length")
-    return data
-
-
-def as_int(value, low, high):
-    require(type(value) is int and low <= value <= high, f"not an integer from {low} to {high}")
-    return value
-
-
-def as_text(data, what):
-    """UTF-8 without control characters, from its bytes."""
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        raise Damage(f"{what} is not UTF-8") from None
-    require(not re.search("[\x00-\x1f\x7f-\x9f]", text), f"{what} has a control character")
-    return text
-
-
-def as_list(value, low, high, convert, ident):
-    require(isinstance(value, list) and low <= len(value) <= high, f"not an array of {low} to {high}")
-    out = [convert(element) for element in value]
-    ids = [element[ident] for element in out]
-    require(all(a < b for a, b in zip(ids, ids[1:])), "array is not in strictly ascending order")
-    return out
-
-
-def parse_compartment(value):
-    members(value, ("id", "label", "mac"))
-    return {"id": as_hex(value["id"]), "label": as_base64(value["label"], 3072), "mac": as_base64(value["mac"], 48)}
-
-
-def parse_lock(value, tpm):
-    members(value, ("compartment", "hint", "lowest", "wrapped") + (("unlock", "public", "private") if tpm else ()))
-    lock = {"id": as_hex(value["compartment"]), "wrapped": as_base64(value["wrapped"], 60),
-            "hint": as_base64(value["hint"], 16), "lowest": as_base64(value["lowest"], 16)}
-    if tpm:
-        require(value["unlock"] in ("host", "pin"), "unlock is neither host nor pin")
-        lock.update(unlock=value["unlock"].encode(), public=as_base64(value["public"], 1, 512),
-                    private=as_base64(value["private"], 1, 512))
-    return lock
-
-
-def parse_slot(value):
-    require(isinstance(value, dict) and value.get("type") in ("passphrase", "tpm2"), "type of a slot is not known")
-    tpm = value["type"] == "tpm2"
-    members(value, ("id", "type", "kdf", "locks") + (("srk", "locator") if tpm else ("check",)))
-    k = members(value["kdf"], ("name", "salt", "log2n", "r", "p"))
-    require(k["name"] == "scrypt", "kdf is not scrypt")
-    slot = {"id": as_hex(value["id"]), "type": value["type"].encode(), "salt": as_base64(k["salt"], 32),
-            "log2n": as_int(k["log2n"], 10, 20), "r": as_int(k["r"], 1, 16), "p": as_int(k["p"], 1, 16)}
-    memory = slot["r"] << slot["log2n"]
-    require(memory <= 2**23 and slot["p"] * memory <= 2**25, "kdf costs too much")
-    if tpm:
-        srk, locator = members(value["srk"], ("name", "public")), members(value["locator"], ("public", "private"))
-        slot["way"] = [as_base64(v, 1, 512)
-                       for v in (srk["name"], srk["public"], locator["public"], locator["private"])]
-    else:
-        slot["check"] = as_base64(value["check"], 16)
-        slot["way"] = [slot["check"]]
-    slot["locks"] = as_list(value["locks"], 1, 64, lambda lock: parse_lock(lock, tpm), "id")
-    return slot
-
-
-def parse_volume(data):
-    require(len(data) <= 1048576, "too long")
-    try:
-        top = json.loads(data.decode(), object_pairs_hook=unique_members)
-    except (ValueError, RecursionError) as error:
-        raise Damage(f"not JSON: {error}") from None
-    head = members(top, ("cloison", "compartments", "slots"))["cloison"]
-    members(head, ("format", "uuid"), ("name",))
-    require(as_int(head["format"], 1, 2**32 - 1) == 1, f"format {head['format']} is newer than this reader")
-    volume = {"uuid": as_hex(head["uuid"]), "name": b""}
-    if "name" in head:
-        require(isinstance(head["name"], str), "name is not a string")
-        volume["name"] = head["name"].encode("utf-8", "surrogatepass")
-        as_text(volume["name"], "name")
-        require(1 <= len(volume["name"]) <= 255, "name is not 1 to 255 bytes")
-    volume["compartments"] = {c["id"]: c for c in as_list(top["compartments"], 1, 64, parse_compartment, "id")}
-    volume["slots"] = as_list(top["slots"], 1, 32, parse_slot, "id")
-    for slot in volume["slots"]:
-        require(all(lock["id"] in volume["compartments"] for lock in slot["locks"]), "lock of an unknown compartment")
-    return volume
-
-
-def compartment_mac(volume, cid, lk):
-    def u32(n):
-        return struct.pack("<I", n)
-
-    def f(*items):
-        return b"".join(u32(len(item)) + item for item in items)
-
-    ways = [(slot, lock) for slot in volume["slots"] for lock in slot["locks"] if lock["id"] == cid]
-    m = f(b"cloison 1 volume") + u32(1) + f(volume["uuid"], volume["name"], cid, volume["compartments"][cid]["label"])
-    m += u32(len(ways))
-    for slot, lock in ways:
-        m += f(slot["id"], slot["type"], b"scrypt", slot["salt"]) + u32(slot["log2n"]) + u32(slot["r"]) + u32(slot["p"])
-        m += f(*slot["way"], lock["hint"], lock["lowest"])
-        if "unlock" in lock:
-            m += f(lock["unlock"], lock["public"], lock["private"])
-        m += f(lock["wrapped"])
-    return hmac384(kdf(lk, b"volume-mac", cid, 48), m)
-
-
-def open_label(volume, cid, lk):
-    """MAC, then label record: {rank, text, dir, below}."""
-    entry = volume["compartments"].get(cid)
-    require(entry, f"compartment {cid.hex()} is not listed")
-    require(hmac.compare_digest(compartment_mac(volume, cid, lk), entry["mac"]), f"MAC of {cid.hex()} is wrong")
-    record = unseal(kdf(lk, b"label-name", cid, 32), b"cloison 1 label\0" + volume["uuid"] + cid, entry["label"],
-                    f"label record of {cid.hex()}")
-    rank, text_len, dir_len, count = struct.unpack_from("<4H", record)
-    require(1 <= text_len <= 1024 and dir_len <= 255 and count <= 63, "label record: a length is out of range")
-    require((dir_len == 0) == (rank == 0), "label record: dir without rank or rank without dir")
-    text, folder, ids = record[8:8 + text_len], record[1032:1032 + dir_len], record[1288:1288 + 16 * count]
-    require_zero(record[8 + text_len:1032] + record[1032 + dir_len:1288] + record[1288 + 16 * count:], "label record")
-    as_text(text, "label text")
-    require("/" not in as_text(folder, "label dir") and folder not in (b".", b".."), "label dir is no file name")
-    below = [ids[i:i + 16] for i in range(0, len(ids), 16)]
-    require(len(set(below)) == count and cid not in below and all(b in volume["compartments"] for b in below),
-            "label record: compartments below are wrong")
-    return {"rank": rank, "text": text, "dir": folder, "below": below}
-
-
-def unlock_passphrase(volume, passphrase):
-    """{compartment: LK} of every lock of the passphrase slots that this passphrase fits."""
-    keys, hints = {}, []
-    for slot in volume["slots"]:
-        if slot["type"] != b"passphrase":
-            continue
-        p = hashlib.scrypt(passphrase, salt=slot["salt"], n=1 << slot["log2n"], r=slot["r"], p=slot["p"],
-                           maxmem=2**31 - 1, dklen=32)
-        context = volume["uuid"] + slot["id"]
-        if not hmac.compare_digest(kdf(p, b"check", context, 16), slot["check"]):
-            continue
-        for lock in slot["locks"]:
-            cid = lock["id"]
-            lk = unseal(kdf(p, b"passphrase-kek", context + cid, 32), b"cloison 1 lock\0" + context + cid,
-                        lock["wrapped"], f"lock of {cid.hex()}")
-            require(keys.setdefault(cid, lk) == lk, f"slots disagree about the key of {cid.hex()}")
-            hints.append((cid, lock, kdf(p, b"hint", context, 48), kdf(p, b"lowest", context, 48)))
-    if not keys:
-        raise NoKey("the passphrase fits no slot")
-    return keys, hints
-
-
-def open_volume(data, passphrase, given):
-    """(volume, keys, labels) from the text of a header, all of it authenticated as far as the keys reach."""
-    volume = parse_volume(data)
-    keys, hints = unlock_passphrase(volume, passphrase) if passphrase is not None else ({}, [])
-    for cid, lk in given.items():
-        require(keys.setdefault(cid, lk) == lk, f"slots and --label-key disagree about the key of {cid.hex()}")
-    labels = {cid: open_label(volume, cid, lk) for cid, lk in keys.items()}
-    for cid, lock, hint_key, lowest_key in hints:
-        require(hmac384(hint_key, cid + labels[cid]["text"])[:16] == lock["hint"], f"hint of {cid.hex()} is wrong")
-        require((hmac384(lowest_key, cid)[:16] == lock["lowest"]) == (labels[cid]["rank"] == 0),
-                f"lowest of {cid.hex()} is wrong")
-    ranks = {cid: label["rank"] for cid, label in labels.items()}
-    require(len(set(ranks.values())) == len(ranks), "two labels have the same rank")
-    for cid, label in labels.items():
-        known = [ranks[b] for b in label["below"] if b in ranks]
-        require(known == sorted(known) and all(r < label["rank"] for r in known), "compartments below are out of order")
-    return volume, keys, labels
 
 
 # ---- sections 1 and 8: files, journal
@@ -415,6 +109,13 @@ class Compartment:
                 self.apply(record)
                 self.last_transaction = transaction
                 transaction, used = transaction + 1, used + len(record) // PAGE
+            # What is torn can only be the last: a whole record of a later transaction behind it means damage.
+            for ahead in range(used, count):
+                head = ring(tail + ahead, 1)
+                number = struct.unpack_from("<Q", head, 8)[0]
+                require(head[:8] != b"CLOISONT" or number <= transaction
+                        or self.read_record(ring, tail + ahead, number, count) is None,
+                        f"journal: record {transaction} is damaged, record {number} behind it is whole")
 
     def parse_header(self, page, number):
         if len(page) != PAGE or page[:8] != b"CLOISONJ" or xxh3_128(page[:64]) != page[64:80]:
@@ -442,23 +143,26 @@ class Compartment:
         lists = 64 + 16 * blocks + 32 * operations
         require(head == -(-lists // PAGE) and pages == head + blocks, f"{what}: counts do not fit its length")
         require_zero(record[lists:head * PAGE], what)
-        for i in range(blocks):
-            number, page = struct.unpack_from("<2Q", record, 64 + 16 * i)
-            require(number <= 3 or number >= FIRST_FILE_OBJECT, f"{what}: block of reserved object {number}")
-            require(number or not page, f"{what}: page {page} of the root page")
-            for lower in self.lowers.setdefault(number, self.copies(number)):
-                lower.pages[page] = record[(head + i) * PAGE:(head + i + 1) * PAGE]
         for i in range(operations):
             code, zero, number, a, b = struct.unpack_from("<I4s3Q", record, 64 + 16 * blocks + 32 * i)
             require_zero(zero, what)
             require(code in (1, 2, 3), f"{what}: operation {code} is not known")
-            require(number >= FIRST_FILE_OBJECT or (1 <= number <= 3 and code != 1),
-                    f"{what}: operation {code} on object {number}")
+            require(number >= FIRST_FILE_OBJECT, f"{what}: operation {code} on object {number}")
+            require((code > 1 or not a) and (code > 2 or not b), f"{what}: operation {code} with an argument too much")
             for lower in self.lowers.setdefault(number, self.copies(number)):
                 if code == 3:
                     lower.punch(a, a + b)
                 else:
-                    lower.cut(a if code == 2 else 0)
+                    lower.cut(a)
+        has_root = False
+        for i in range(blocks):
+            number, page = struct.unpack_from("<2Q", record, 64 + 16 * i)
+            require(number <= 3 or number >= FIRST_FILE_OBJECT, f"{what}: block of reserved object {number}")
+            require(number or not page, f"{what}: page {page} of the root page")
+            has_root = has_root or not number
+            for lower in self.lowers.setdefault(number, self.copies(number)):
+                lower.pages[page] = record[(head + i) * PAGE:(head + i + 1) * PAGE]
+        require(has_root, f"{what}: the root page is not in it")
 
     # ---- section 4: root page
 
@@ -635,6 +339,10 @@ class Inode:
         self.mtime_ns = mtime * 10**9 + mtime_ns
         for n in (obj, xattr_obj):
             require(n == 0 or n >= FIRST_FILE_OBJECT, f"{what}: reserved object {n}")
+        require(obj or not height and not any(key) and not self.stored, f"{what}: part of a tree without an object")
+        require(xattr_obj or not xattr_height and not any(xattr_key), f"{what}: part of a tree without an object")
+        require(self.size <= MAX_SIZE, f"{what}: size {self.size}")
+        require(self.xattr_len <= MAX_XATTRS, f"{what}: attribute list of {self.xattr_len} bytes")
         self.tree = Tree(compartment, obj, height, ref, key)
         self.xattr_tree = Tree(compartment, xattr_obj, xattr_height, xattr_ref, xattr_key)
         if self.kind != "dir":
@@ -693,8 +401,9 @@ class Inode:
                 name = page[at + 12:at + 12 + n]
                 require(n >= 1 and need <= length, f"{what}: name of {n} bytes in a record of {length}")
                 require(b"\0" not in name and b"/" not in name and name not in (b".", b".."), f"{what}: name {name!r}")
-                require(number < 2**48 and kind & 0x7F in (1, 2, 4, 6, 8, 10, 12), f"{what}: {name!r} is malformed")
+                require(number < MAX_INODE and kind & 0x7F in (1, 2, 4, 6, 8, 10, 12), f"{what}: {name!r} is malformed")
                 require(not gate or kind == 0x84, f"{what}: gate {name!r} is no directory")
+                require(not gate or self.number == 1 and number == 1, f"{what}: gate {name!r} is not between two roots")
                 out.append((number, kind & 0x7F, name, page[at + need - 16:at + need] if gate else None))
                 space += -(-need // 8) * 8
             at += length
@@ -869,7 +578,7 @@ class Verifier:
 
     def check_compartment(self, c):
         root = c.root
-        if c.last_transaction is not None and root["transaction"] > c.last_transaction:
+        if c.last_transaction is not None and root["transaction"] != c.last_transaction:
             self.finding(f"root page has transaction {root['transaction']}, the journal ends with {c.last_transaction}")
         if root["next_object"] < FIRST_FILE_OBJECT:
             self.finding(f"next object number {root['next_object']} is reserved")
@@ -891,7 +600,7 @@ class Verifier:
         used = set(inodes)
         for number in sorted(used ^ bits):
             self.finding(f"inode {number} is {'used' if number in used else 'not used'}, its bit says otherwise")
-        if max(used | orphans, default=0) >= root["limit"] or root["limit"] > 2**48:
+        if max(used | orphans, default=0) >= root["limit"] or root["limit"] > MAX_INODE:
             self.finding(f"an inode is not below the limit {root['limit']}")
         if len(used) != root["inodes"]:
             self.finding(f"{len(used)} inodes are in use, the root page says {root['inodes']}")
@@ -955,6 +664,8 @@ class Verifier:
                 continue
             if any(page[max(0, inode.size - index * PAGE):]):
                 say(f"leaf {index} has data behind the size")
+            elif index * PAGE >= inode.size:
+                say(f"leaf {index} is behind the size")
             if inode.kind == "dir":
                 try:
                     entries += inode.page_entries(index, page)
@@ -962,8 +673,6 @@ class Verifier:
                     say(str(damage))
         if stored != inode.stored:
             say(f"{stored} leaves are stored, the inode says {inode.stored}")
-        if inode.tree.number and inode.size > 128**inode.tree.height * PAGE:
-            say(f"size {inode.size} is beyond what a tree of height {inode.tree.height} covers")
         for index, page in inode.xattr_tree.leaves(say, set()):
             if page is not None and any(page[max(0, inode.xattr_len - index * PAGE):]):
                 say("data behind the end of the attribute list")

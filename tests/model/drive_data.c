@@ -70,7 +70,7 @@ static void write_step(struct drive *d, struct ref_inode *i)
 	drive_say(d, "write %llu: %zu at %llu (%llx)%s", ULL(i->ino), n, ULL(off), ULL(off), append ? ", append" : "");
 	ssize_t want = ref_write(d->ref, i, d->buf, n, off, append);
 	if (d->fs)
-		drive_expect(d, fs_write(d->fs, i->ino, d->buf, n, off, append), want);
+		drive_expect(d, fs_write(d->fs, i->ino, d->buf, n, off, append ? FS_WRITE_APPEND : 0), want);
 }
 
 static void read_step(struct drive *d, struct ref_inode *i)

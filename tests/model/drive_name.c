@@ -316,7 +316,8 @@ void drive_list(struct drive *d)
 	if (!l.dots[0] || !l.dots[1])
 		drive_fail(d, "\".\" or \"..\" is missing");
 	/* What was there all the time comes exactly once. */
-	qsort(l.names, l.n, sizeof *l.names, by_name);
+	if (l.n)
+		qsort(l.names, l.n, sizeof *l.names, by_name);
 	for (size_t k = 0; k < dir->n_entries; k++) {
 		struct ref_dirent *e = dir->entries[k];
 		if (e->made < start && !bsearch(&e->name, l.names, l.n, sizeof *l.names, by_name))
@@ -326,8 +327,9 @@ void drive_list(struct drive *d)
 		struct ref_dirent *e = ref_find(dir, l.names[k]);
 		if (k && e && e->made < start && !strcmp(l.names[k], l.names[k - 1]))
 			drive_fail(d, "\"%s\" is listed twice", l.names[k]);
-		free(l.names[k]);
 	}
+	for (size_t k = 0; k < l.n; k++)
+		free(l.names[k]);
 	free(l.names);
 	free(l.got);
 }

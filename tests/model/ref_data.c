@@ -49,7 +49,8 @@ static void drop(struct ref *r, struct ref_inode *i, uint64_t first, uint64_t la
 
 	for (; to < i->n_pages && i->pages[to].no <= last; to++)
 		free(i->pages[to].data);
-	memmove(i->pages + from, i->pages + to, (i->n_pages - to) * sizeof *i->pages);
+	if (to < i->n_pages)
+		memmove(i->pages + from, i->pages + to, (i->n_pages - to) * sizeof *i->pages);
 	i->n_pages -= to - from;
 	r->n_pages -= to - from;
 }

@@ -490,8 +490,9 @@ ssize_t fs_read(struct fs *fs, uint64_t ino, void *buf, size_t n, uint64_t off)
 	return (ssize_t)n;
 }
 
-ssize_t fs_write(struct fs *fs, uint64_t ino, const void *buf, size_t n, uint64_t off, bool append)
+ssize_t fs_write(struct fs *fs, uint64_t ino, const void *buf, size_t n, uint64_t off, unsigned flags)
 {
+	bool append = flags & FS_WRITE_APPEND;
 	LOCKED(wr, fs);
 	struct inode *i = get(fs, ino);
 	atomic_fetch_add(&fs->counts->write, 1);

@@ -34,8 +34,7 @@ print_tree "$M" >"$T/before"
 [ "$(wc -l <"$T/before")" -gt 10000 ] || fail 'the print of the tree is too short'
 remount_it
 print_tree "$M" >"$T/after"
-diff "$T/before" "$T/after" | head -20
-cmp "$T/before" "$T/after"
+diff "$T/before" "$T/after" >"$T/diff" || fail "the trees differ: $(head -20 "$T/diff")"
 
 step 'read-only'
 remount_it "ro,$key"

@@ -30,11 +30,12 @@ struct volume {
 	struct secret *keys[2];
 	struct fs_compartment c[2];
 	struct fs_config cfg;
-	struct fs *fs;             /* while it is open */
+	struct fs *fs; /* while it is open */
 	struct fs_check check;
 	struct finding found[FINDINGS_MAX];
 	size_t n;
-	uint64_t done, all;        /* progress, as told last */
+	uint64_t done, all; /* progress, as told last */
+	unsigned steps;
 	struct fault f;
 };
 
@@ -61,6 +62,7 @@ static inline void on_pages(void *arg, uint64_t done, uint64_t all)
 	ck_assert_uint_le(done, all);
 	v->done = done;
 	v->all = all;
+	v->steps++;
 }
 
 static inline struct volume *volume_new(void)
@@ -127,7 +129,7 @@ static inline void put(struct volume *v, uint64_t ino, uint64_t off, size_t n)
 	ck_assert_ptr_nonnull(buf);
 	for (size_t i = 0; i < n; i++)
 		buf[i] = (char)(i * 7 + i / 4096 + 1);
-	ck_assert_int_eq(fs_write(v->fs, ino, buf, n, off, false), (ssize_t)n);
+	ck_assert_int_eq(fs_write(v->fs, ino, buf, n, off, 0), (ssize_t)n);
 	free(buf);
 }
 
@@ -212,6 +214,7 @@ static inline int check_volume(struct volume *v, bool replay)
 	v->check = (struct fs_check){ .replay = replay, .report = on_finding, .progress = on_pages, .arg = v };
 	v->n = 0;
 	v->done = v->all = 0;
+	v->steps = 0;
 	v->f = (struct fault){ 0 };
 	return fs_check(v->store, v->c, 2, &v->cfg, &v->check, &v->f);
 }
@@ -227,7 +230,8 @@ static inline const struct finding *find(const struct volume *v, const char *pat
 static inline void show(const struct volume *v)
 {
 	for (size_t i = 0; i < v->n; i++)
-		fprintf(stderr, "  [%s] %s%s\n", v->found[i].path, v->found[i].text, v->found[i].fixed ? " (fixed)" : "");
+		fprintf(stderr, "  [%s] %s%s\n", v->found[i].path, v->found[i].text,
+			v->found[i].fixed ? " (fixed)" : "");
 }
 
 static inline void expect(const struct volume *v, const char *path, const char *text)

@@ -7,7 +7,7 @@
 
 #include <dirent.h>
 
-#define LOW(ino) ((ino) & 0xffffffffffff)
+#define LOW(ino) ((ino)&0xffffffffffff)
 
 /* A volume with /dir/sub/deep, /dir/file (also /dir/link), /dir/other, /sym, /lnk. */
 struct tree_of {
@@ -139,8 +139,7 @@ START_TEST(test_entries)
 	leave(c);
 	EXPECT(&t, { "/dir/link", "leads to inode 4000, which is not in use" },
 	       { "/dir/file", "its link count is 2, but 1 name leads to it" },
-	       { "/dir/other", "its entry says it is a fifo, its inode" },
-	       { "/dir/sub/deep/x", "is there twice" },
+	       { "/dir/other", "its entry says it is a fifo, its inode" }, { "/dir/sub/deep/x", "is there twice" },
 	       { "/dir/sub/deep/..", "is a name that is not stored" },
 	       { "/sym", "its link count is 1, but 2 names lead to it" },
 	       { "/lnk", "its link count is 1, but 3 names lead to it" });
@@ -162,8 +161,7 @@ START_TEST(test_loop)
 	inode_put(i);
 	leave(c);
 	EXPECT(&t, { "/dir/sub/top", "which has another name: a loop" },
-	       { "/dir/sub", "its record says that it is in inode" },
-	       { "/dir/sub/up/deep", "which has another name" },
+	       { "/dir/sub", "its record says that it is in inode" }, { "/dir/sub/up/deep", "which has another name" },
 	       { "/dir/sub/up", "its record says that it is in inode" });
 }
 END_TEST
@@ -191,6 +189,42 @@ START_TEST(test_unreachable)
 	leave(c);
 	EXPECT(&t, { "", "inode 3: no name leads to it" },
 	       { "", "entry \"up\": leads to the directory with inode 3, which has another name" });
+}
+END_TEST
+
+/* Of what hangs together only the top is told, whatever the numbers are. */
+START_TEST(test_lost_tree)
+{
+	struct tree_of t;
+	struct dir_entry e;
+
+	grow_tree(&t);
+	volume_open(t.v, 0);
+	uint64_t late = make(t.v, 1, "late", S_IFDIR | 0755, NULL);
+	ck_assert_int_eq(fs_rename(t.v->fs, t.dir, "sub", late, "sub", 0), 0);
+	volume_close(t.v);
+	struct comp *c = inside(t.v, 0);
+	struct inode *d = take(c, 1);
+	ck_assert_int_eq(dir_find(d, "late", &e), 0);
+	ck_assert_int_eq(dir_remove(d, &e), 0);
+	d->nlink--;
+	inode_put(d);
+	leave(c);
+	EXPECT(&t, { "", "inode 9: no name leads to it" });
+}
+END_TEST
+
+START_TEST(test_behind)
+{
+	struct tree_of t;
+
+	grow_tree(&t);
+	struct comp *c = inside(t.v, 0);
+	struct inode *i = take(c, t.file);
+	i->size = 8192;
+	inode_put(i);
+	leave(c);
+	EXPECT(&t, { "/dir/file", "contents: pages behind its 8192 bytes are not zero" });
 }
 END_TEST
 
@@ -237,7 +271,7 @@ static void set_bit(struct tree *t, uint64_t n, bool to)
 	if (to)
 		node->page[n / 8] |= (uint8_t)(1u << (n % 8));
 	else
-		node->page[n / 8] &= (uint8_t)~(1u << (n % 8));
+		node->page[n / 8] &= (uint8_t) ~(1u << (n % 8));
 	tree_put(t, node);
 }
 
@@ -257,7 +291,8 @@ START_TEST(test_bitmaps)
 	leave(c);
 	EXPECT(&t, { "/sym", "its inode is in use, but free in the inode bitmap" },
 	       { "", "inodes 100-101: in use in the inode bitmap, but free in the table" },
-	       { "", "inode 200: in use in the inode bitmap" }, { "", "inode 300: in the orphan bitmap, but not in use" },
+	       { "", "inode 200: in use in the inode bitmap" },
+	       { "", "inode 300: in the orphan bitmap, but not in use" },
 	       { "", "root page: it says that 15 inodes are in use, but 8 are" },
 	       { "", "root page: it says that all inodes are below 3, but 8 is in use" },
 	       { "", "root page: it says that there are 15 inodes in use, but the inode bitmap has 10" },
@@ -317,7 +352,8 @@ START_TEST(test_directory_page)
 	inode_put(d);
 	leave(c);
 	/* The names themselves were all seen: no more is said. */
-	EXPECT(&t, { "/dir", "directory: page 0 is malformed: names may be lost" }, { "/dir", "there are entries behind its end" });
+	EXPECT(&t, { "/dir", "directory: page 0 is malformed: names may be lost" },
+	       { "/dir", "there are entries behind its end" });
 }
 END_TEST
 
@@ -358,7 +394,8 @@ START_TEST(test_attributes)
 	inode_put(i);
 	store_list(c, t.file, twice, sizeof twice - 1);
 	leave(c);
-	EXPECT(&t, { "/dir/sub", "attribute list: user.a is there twice" }, { "/dir/sub/deep", "attribute list: it is malformed" },
+	EXPECT(&t, { "/dir/sub", "attribute list: user.a is there twice" },
+	       { "/dir/sub/deep", "attribute list: it is malformed" },
 	       { "/dir/file", "attribute list: user.a is there twice" },
 	       { "/dir/file", "attribute list: its last page is not zero behind its 37 bytes" });
 }
@@ -447,8 +484,11 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = { test_records, test_entries, test_loop, test_unreachable, test_objects, test_bitmaps,
-				       test_malformed, test_directory_page, test_attributes, test_orphans, test_gates, test_deep };
+	const TTest *const tests[] = { test_records,        test_entries,    test_loop,
+				       test_unreachable,    test_lost_tree,  test_behind,
+				       test_objects,        test_bitmaps,    test_malformed,
+				       test_directory_page, test_attributes, test_orphans,
+				       test_gates,          test_deep };
 
 	return run_tests("check_inside", tests, CL_ARRAY_LEN(tests));
 }
