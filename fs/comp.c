@@ -258,8 +258,11 @@ static int replay(void *arg, const struct journal_record *r)
 	for (uint32_t i = 0; i < r->n_ops; i++) {
 		const struct journal_op *o = &r->ops[i];
 		int err = txn_run_op(c, o, r->seq, !c->read_only);
-		if (err)
+		if (err == -ENOMEM)
 			return err;
+		if (err) /* loses space, not data; the same as after a commit */
+			log_warn("compartment %s: cannot give back the space of object %llu: %s", c->io.name,
+				 (unsigned long long)o->object, strerror(-err));
 	}
 	for (uint32_t i = 0; i < r->n_blocks; i++) {
 		struct pagebuf *b = pagemap_get_buf(c->io.map);
@@ -448,17 +451,17 @@ static void set_limits(struct comp *c)
 }
 
 /* What a transaction that never committed may have left: objects nobody knows. Their numbers are not used again. */
-static int remove_leftovers(struct comp *c)
+static void remove_leftovers(struct comp *c)
 {
 	uint64_t first = c->next_object;
 
 	for (uint64_t n = first; n < first + COMP_LEFTOVERS; n++) {
 		int err = pageio_remove(&c->io, n);
-		if (err)
-			return err;
+		if (err) /* its number is not used again in any case */
+			log_warn("compartment %s: object %llu, left by a crash, cannot be removed: %s", c->io.name,
+				 (unsigned long long)n, strerror(-err));
 	}
 	c->next_object = first + COMP_LEFTOVERS;
-	return 0;
 }
 
 static int recover(struct comp *c)
@@ -467,17 +470,15 @@ static int recover(struct comp *c)
 
 	if (!c->was_clean) {
 		log_info("compartment %s: was not closed cleanly: recovered, %u transactions replayed", c->io.name, c->replayed);
-		err = remove_leftovers(c);
+		remove_leftovers(c);
 	}
 	c->generation++;
-	if (!err)
-		err = txn_begin(c);
-	if (err)
-		return err;
-	err = inode_free_all_orphans(c);
-	txn_end(c);
 	/* From here on the root says "not closed cleanly". */
-	return err ? err : txn_commit(c, NULL, false);
+	if (!err)
+		err = txn_commit(c, NULL, false);
+	if (!err)
+		inode_free_all_orphans(c);
+	return err;
 }
 
 int comp_open(struct store *volume, const struct fs_compartment *fc, bool writable, const struct fs_config *cfg,
@@ -497,12 +498,11 @@ int comp_open(struct store *volume, const struct fs_compartment *fc, bool writab
 		goto fail;
 	set_limits(c);
 	if (!c->read_only && c->replayed) {
+		pageio_doubt_dirs(&c->io);
 		err = txn_checkpoint(c);
-		if (err) {
-			fault_set(f, err, CL_EXIT_FAILED, "compartment %s: cannot write the journal's pages home: %s", c->io.name,
-				  strerror(-err));
-			goto fail;
-		}
+		/* A full disk, for instance: the journal keeps the pages, and they are read from memory. */
+		if (err)
+			log_warn("compartment %s: the journal's pages cannot be written home now: %s", c->io.name, strerror(-err));
 	}
 	err = comp_read_root(c, f);
 	if (!err && journal_next(c->journal) != c->running)
@@ -535,14 +535,9 @@ int comp_close(struct comp *c)
 	int err = 0;
 
 	if (c->writable && !atomic_load(&c->failed)) {
-		err = txn_begin(c);
-		if (!err) {
-			/* The kernel is gone: what was unlinked and open is free now. */
-			err = inode_free_all_orphans(c);
-			txn_end(c);
-		}
-		if (!err)
-			err = txn_commit(c, NULL, true);
+		/* The kernel is gone: what was unlinked and open is free now. */
+		inode_free_all_orphans(c);
+		err = txn_commit(c, NULL, true);
 		if (!err)
 			err = txn_checkpoint(c);
 		if (err)

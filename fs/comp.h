@@ -46,8 +46,8 @@ struct comp {
 	pthread_mutex_t alloc;          /* guards the next eight */
 	struct tree ibitmap, orphans;
 	uint64_t inodes_used, inode_limit, inode_hint, n_orphans;
-	uint64_t next_object;
-	uint64_t committed_next_object; /* as the last commit has it */
+	atomic_uint_fast64_t next_object; /* and its twin: atomic, for who only looks */
+	atomic_uint_fast64_t committed_next_object; /* as the last commit has it */
 
 	pthread_mutex_t commit;         /* one commit at a time; guards the journal */
 	pthread_rwlock_t txn;
@@ -64,9 +64,10 @@ struct comp {
 	pthread_mutex_t list;           /* guards the next three */
 	struct list dirty;              /* inodes changed in the running transaction */
 	size_t n_dirty;
+	atomic_uint_fast64_t n_ops;     /* operations of ops and of all inodes */
 	struct comp_ops ops;            /* operations of objects without an inode any more */
 	int64_t first_dirty_ms;         /* when the running transaction got its first change; 0 = none */
-	int64_t last_commit_ms;
+	atomic_int_fast64_t last_commit_ms;
 
 	struct inode_cache *inodes;
 	atomic_uint_fast64_t commits, checkpoints;

@@ -16,7 +16,6 @@
 #define GATE_BIT 0x80u
 #define GATE_LEN 16u
 #define OPEN_ROOM 288u   /* a page with a free piece of this size takes any name */
-#define PAGES_MAX ((uint64_t)1 << 23)
 
 struct disk_dir_header {
 	le16 used, live;
@@ -245,7 +244,7 @@ int dir_load(struct inode *dir)
 	if (!x)
 		return -ENOMEM;
 	uint64_t pages = dir->size / CL_PAGE;
-	int err = pages > PAGES_MAX ? -EUCLEAN : 0;
+	int err = pages > DIR_PAGES_MAX ? -EUCLEAN : 0;
 	for (uint64_t p = 0; p < pages && !err; p++) {
 		struct node *n;
 		uint16_t room = CL_PAGE - HEADER;
@@ -356,7 +355,7 @@ static int open_page(struct inode *dir, uint64_t *ret)
 	while (x->first_open < x->n_pages && x->room[x->first_open] < OPEN_ROOM)
 		x->first_open++;
 	if (x->first_open == x->n_pages) {
-		if (x->n_pages == PAGES_MAX)
+		if (x->n_pages == DIR_PAGES_MAX)
 			return -ENOSPC;
 		int err = index_add_page(x, CL_PAGE - HEADER);
 		if (err)
@@ -441,6 +440,12 @@ int dir_remove(struct inode *dir, const struct dir_entry *e)
 		return err;
 	if (!n)
 		return -EUCLEAN;
+	/* A page that is malformed further on is not made worse. */
+	err = dir_check_page(n->page, page, NULL, NULL);
+	if (err) {
+		tree_put(&dir->data, n);
+		return err;
+	}
 	tree_dirty(&dir->data, n);
 	struct disk_dirent d = get_record(n->page, off);
 	unsigned len = le16_get(d.len), used = used_of(&d);

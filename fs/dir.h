@@ -12,6 +12,8 @@
 #include "common/base.h"
 #include "fs/inode.h"
 
+#define DIR_PAGES_MAX ((uint64_t)1 << 23)
+
 struct dir_index;
 
 /* An entry in memory. pos: its place, (page << 9) + offset in the page / 8. */

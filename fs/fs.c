@@ -85,8 +85,10 @@ int fs_lock_dir(struct inode *dir)
 int fs_orphan(struct inode *i)
 {
 	int err = inode_set_orphan(i, true);
-	if (!err)
+	if (!err && !i->orphan_held) {
 		inode_hold(i); /* stays in memory, so that the last forget or close finds it; fs_reap gives it back */
+		i->orphan_held = true;
+	}
 	return err;
 }
 
@@ -97,12 +99,15 @@ void fs_reap(struct inode *i)
 	pthread_rwlock_wrlock(&i->lock);
 	bool mine = i->mode && i->nlink == 0 && inode_is_unused(i);
 	int err = mine ? inode_free_orphan(i) : 0;
+	bool held = mine && !err && i->orphan_held;
+	if (held)
+		i->orphan_held = false;
 	pthread_rwlock_unlock(&i->lock);
 	txn_end(i->comp);
 	if (err)
 		log_err("compartment %s: inode %llu cannot be freed: %s", i->comp->io.name, (unsigned long long)i->ino,
 			strerror(-err));
-	else if (mine)
+	else if (held)
 		inode_put(i);
 }
 

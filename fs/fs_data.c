@@ -129,8 +129,9 @@ int fs_fallocate(struct fs *fs, uint64_t ino, int mode, uint64_t off, uint64_t l
 	if (err)
 		return err;
 	if (!S_ISREG(i->mode)) {
+		err = S_ISDIR(i->mode) ? -EISDIR : -ENODEV;
 		inode_put(i);
-		return S_ISDIR(i->mode) ? -EISDIR : -ENODEV;
+		return err;
 	}
 	switch (mode & ~FALLOC_FL_KEEP_SIZE) {
 	case 0:

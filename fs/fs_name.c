@@ -16,17 +16,26 @@
 /* Attributes of i and a reference for the kernel. */
 static int give(struct fs *fs, struct inode *i, struct fs_attr *ret)
 {
+	int err = 0;
+
+	/* Counted under the lock: whoever frees the inode looks at the count under it, exclusively. */
 	pthread_rwlock_rdlock(&i->lock);
 	fs_show(fs, i, ret);
-	pthread_rwlock_unlock(&i->lock);
 	if (!ret->mode)
-		return -ENOENT; /* freed since we found it */
-	return ret->ino == FS_ROOT ? 0 : inode_lookup_add(i->comp, i->ino);
+		err = -ENOENT; /* freed since we found it */
+	else if (ret->ino != FS_ROOT)
+		err = inode_lookup_add(i->comp, i->ino);
+	pthread_rwlock_unlock(&i->lock);
+	return err;
 }
 
 /* Where an entry leads: -ENOENT for a gate that is not for this session. */
-static int target_of(struct fs *fs, struct comp *c, const struct dir_entry *e, struct inode **ret)
+static int target_of(struct fs *fs, const struct inode *dir, const struct dir_entry *e, struct inode **ret)
 {
+	struct comp *c = dir->comp;
+
+	if (!e->is_gate && e->ino == dir->ino)
+		return -EUCLEAN; /* a directory in itself: damage */
 	if (e->is_gate) {
 		c = fs_comp_by_id(fs, e->gate);
 		if (!c)
@@ -63,7 +72,7 @@ int fs_lookup(struct fs *fs, uint64_t dir, const char *name, struct fs_attr *ret
 		return err;
 	}
 	if (!strcmp(name, "..")) {
-		err = parent_of(fs, d, &i);
+		err = S_ISDIR(d->mode) ? parent_of(fs, d, &i) : -ENOTDIR;
 	} else {
 		err = fs_check_name(name);
 		if (!err)
@@ -73,7 +82,7 @@ int fs_lookup(struct fs *fs, uint64_t dir, const char *name, struct fs_attr *ret
 			pthread_rwlock_unlock(&d->lock);
 		}
 		if (!err)
-			err = target_of(fs, d->comp, &e, &i);
+			err = target_of(fs, d, &e, &i);
 	}
 	if (!err)
 		err = give(fs, i, ret);
@@ -192,6 +201,7 @@ static int new_inode(struct inode *dir, uint32_t mode, bool orphan, const char *
 		return err;
 	err = inode_new(dir->comp, mode, orphan, &i);
 	if (!err) {
+		pthread_rwlock_wrlock(&i->lock);
 		i->uid = cred->uid;
 		i->gid = gid;
 		i->nlink = orphan ? 0 : S_ISDIR(mode) ? 2 : 1;
@@ -202,6 +212,7 @@ static int new_inode(struct inode *dir, uint32_t mode, bool orphan, const char *
 			err = xattr_set(i, ACL_XATTR_DEFAULT, def, len, 0);
 		if (target && !err)
 			err = set_target(i, target);
+		pthread_rwlock_unlock(&i->lock);
 		if (err) {
 			undo_new(i, orphan);
 			inode_put(i);
@@ -271,7 +282,9 @@ int fs_make(struct fs *fs, uint64_t dir, const char *name, uint32_t mode, const 
 			changed_now(d);
 			if (S_ISDIR(mode))
 				d->nlink++;
+			pthread_rwlock_rdlock(&i->lock);
 			fs_show(fs, i, ret);
+			pthread_rwlock_unlock(&i->lock);
 			err = inode_lookup_add(i->comp, i->ino);
 		}
 	}
@@ -300,7 +313,10 @@ int fs_tmpfile(struct fs *fs, uint64_t dir, uint32_t mode, const struct fs_cred 
 		pthread_rwlock_unlock(&d->lock);
 		if (!err) {
 			inode_hold(i); /* as fs_orphan does */
+			i->orphan_held = true;
+			pthread_rwlock_rdlock(&i->lock);
 			fs_show(fs, i, ret);
+			pthread_rwlock_unlock(&i->lock);
 			err = inode_lookup_add(i->comp, i->ino);
 		}
 		txn_end(d->comp);
@@ -322,8 +338,14 @@ int fs_link(struct fs *fs, uint64_t ino, uint64_t dir, const char *name, struct 
 		err = fs_inode(fs, dir, ACCESS_ENTRY, &d);
 	if (!err)
 		err = fs_inode(fs, ino, ACCESS_WRITE, &i);
+	if (!err) {
+		/* A directory is refused before two locks are held: it could be an ancestor of d. */
+		pthread_rwlock_rdlock(&i->lock);
+		err = S_ISDIR(i->mode) ? -EPERM : 0;
+		pthread_rwlock_unlock(&i->lock);
+	}
 	if (!err)
-		err = d == i ? -EPERM : txn_begin(d->comp);
+		err = d == i ? -ENOTDIR : txn_begin(d->comp);
 	if (err)
 		goto out;
 	pthread_rwlock_rdlock(&d->comp->names);
@@ -333,8 +355,6 @@ int fs_link(struct fs *fs, uint64_t ino, uint64_t dir, const char *name, struct 
 		err = -ENOTDIR;
 	else if (d->nlink == 0 || !i->mode)
 		err = -ENOENT;
-	else if (S_ISDIR(i->mode))
-		err = -EPERM;
 	else if (i->nlink >= FS_LINK_MAX)
 		err = -EMLINK;
 	else
@@ -350,8 +370,11 @@ int fs_link(struct fs *fs, uint64_t ino, uint64_t dir, const char *name, struct 
 	if (!err) {
 		if (i->nlink++ == 0) {
 			err = inode_set_orphan(i, false);
-			inode_put(i); /* fs_orphan's or fs_tmpfile's */
+			if (i->orphan_held)
+				inode_put(i); /* fs_orphan's or fs_tmpfile's; the caller has one as well */
+			i->orphan_held = false;
 		}
+		i->named = true;
 		i->ctime = inode_now();
 		changed_now(d);
 		fs_show(fs, i, ret);
@@ -404,7 +427,7 @@ static int remove_name(struct fs *fs, uint64_t dir, const char *name, bool want_
 	if (!err && e.is_gate)
 		err = -EACCES; /* of another label, empty or not */
 	if (!err)
-		err = target_of(fs, d->comp, &e, &i);
+		err = target_of(fs, d, &e, &i);
 	if (!err) {
 		pthread_rwlock_wrlock(&i->lock);
 		err = may_remove(i, want_dir);
@@ -454,12 +477,17 @@ static int show_entry(struct fs *fs, struct inode *d, const struct dir_entry *e,
 	if (!plus)
 		return 0;
 	/* An inode that cannot be read hides no name: it is listed without attributes. */
-	if (target_of(fs, d->comp, e, &i))
+	if (target_of(fs, d, e, &i))
 		return 0;
+	struct fs_attr full;
+	int err = 0;
 	pthread_rwlock_rdlock(&i->lock);
-	fs_show(fs, i, a);
+	fs_show(fs, i, &full);
+	if (full.mode && full.nlink) {
+		*a = full;
+		err = inode_lookup_add(i->comp, i->ino);
+	}
 	pthread_rwlock_unlock(&i->lock);
-	int err = inode_lookup_add(i->comp, i->ino);
 	inode_put(i);
 	return err;
 }
@@ -488,8 +516,12 @@ int fs_readdir(struct fs *fs, uint64_t dir, uint64_t off, bool plus, fs_readdir_
 		more = fn(arg, "..", &a, 2);
 		off = 2;
 	}
+	/* The directory's lock is not held while its children are looked at. */
+	pthread_rwlock_unlock(&d->lock);
 	while (!err && more) {
-		err = dir_next(d, off, &e);
+		pthread_rwlock_rdlock(&d->lock);
+		err = S_ISDIR(d->mode) ? dir_next(d, off, &e) : -ENOENT;
+		pthread_rwlock_unlock(&d->lock);
 		if (err)
 			break;
 		off = e.pos + 1;
@@ -502,7 +534,6 @@ int fs_readdir(struct fs *fs, uint64_t dir, uint64_t off, bool plus, fs_readdir_
 		if (!more && a.nlink)
 			inode_lookup_sub(fs_comp(fs, a.ino), a.ino & (((uint64_t)1 << FS_INO_BITS) - 1), 1);
 	}
-	pthread_rwlock_unlock(&d->lock);
 	err = err == -ENOENT ? 0 : err;
 	if (!err)
 		fs_touch_atime(d);

@@ -67,6 +67,7 @@ static int exchange(struct rename *r)
 	move_parent(r->i, r->from, r->to);
 	move_parent(r->old, r->to, r->from);
 	r->i->ctime = r->old->ctime = inode_now();
+	r->i->named = r->old->named = true;
 	return 0;
 }
 
@@ -97,6 +98,7 @@ static int replace(struct rename *r)
 	r->i->ctime = inode_now();
 	if (!r->old)
 		return 0;
+	r->i->named = true;
 	if (S_ISDIR(r->old->mode))
 		r->to->nlink--;
 	r->old->nlink = S_ISDIR(r->old->mode) ? 0 : r->old->nlink - (r->old->nlink > 0);
@@ -127,6 +129,8 @@ static int find_ends(struct rename *r, const char *name, unsigned flags)
 		return -EEXIST;
 	if (!exists && flags & RENAME_EXCHANGE)
 		return -ENOENT;
+	if (r->src.ino == r->from->ino || (exists && r->dst.ino == r->to->ino))
+		return -EUCLEAN; /* an entry that leads to its own directory: damage */
 	err = inode_get(r->from->comp, r->src.ino, &r->i);
 	if (!err && exists)
 		err = inode_get(r->from->comp, r->dst.ino, &r->old);
@@ -175,6 +179,19 @@ static int run(struct rename *r, const char *name, unsigned flags)
 	return err;
 }
 
+/* An ancestor first, as who goes down the tree does (readdir). A directory that is gone is nobody's child any more. */
+static void lock_both(struct rename *r)
+{
+	bool below = false;
+
+	if (is_below(r->from, r->to, &below))
+		below = false;
+	struct inode *first = below ? r->to : r->from, *second = below ? r->from : r->to;
+	pthread_rwlock_wrlock(&first->lock);
+	if (second != first)
+		pthread_rwlock_wrlock(&second->lock);
+}
+
 int fs_rename(struct fs *fs, uint64_t dir, const char *name, uint64_t newdir, const char *newname, unsigned flags)
 {
 	struct rename r = { .fs = fs, .newname = newname };
@@ -198,9 +215,7 @@ int fs_rename(struct fs *fs, uint64_t dir, const char *name, uint64_t newdir, co
 		goto out;
 	struct comp *c = r.from->comp;
 	pthread_rwlock_wrlock(&c->names);
-	pthread_rwlock_wrlock(&r.from->lock);
-	if (r.to != r.from)
-		pthread_rwlock_wrlock(&r.to->lock);
+	lock_both(&r);
 	if (!S_ISDIR(r.from->mode) || !S_ISDIR(r.to->mode))
 		err = -ENOTDIR;
 	else if (r.to->nlink == 0)

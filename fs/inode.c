@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "fs/comp.h"
 #include "fs/inode_private.h"
+#include "fs/txn.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -115,9 +116,12 @@ int inode_new(struct comp *c, uint32_t mode, bool orphan, struct inode **ret)
 			(unsigned long long)ino);
 		return err == -EUCLEAN ? -EUCLEAN : err;
 	}
+	/* Locked: an old handle of the number's last use may lead somebody here. */
+	pthread_rwlock_wrlock(&i->lock);
 	i->mode = mode;
 	i->atime = i->mtime = i->ctime = i->btime = inode_now();
 	err = inode_dirty(i);
+	pthread_rwlock_unlock(&i->lock);
 	if (err) {
 		inode_bury(i);
 		inode_put(i);
@@ -179,6 +183,7 @@ int inode_add_op(struct inode *i, uint32_t code, uint64_t object, uint64_t a, ui
 		i->cap_ops = cap;
 	}
 	i->ops[i->n_ops++] = (struct journal_op){ code, object, a, b };
+	atomic_fetch_add(&i->comp->n_ops, 1);
 	return 0;
 }
 
@@ -261,44 +266,72 @@ int inode_free_orphan(struct inode *i)
 	return err;
 }
 
-int inode_free_all_orphans(struct comp *c)
+/* One orphan, in a transaction of its own. */
+static int free_one(struct comp *c, uint64_t ino)
+{
+	struct inode *i;
+	int err = txn_begin(c);
+
+	if (err)
+		return err;
+	err = inode_get(c, ino, &i);
+	if (!err) {
+		pthread_rwlock_wrlock(&i->lock);
+		if (i->nlink) {
+			/* It has a name: an error once left its bit set. */
+			err = inode_set_orphan(i, false);
+		} else if (i->mode) {
+			err = inode_free_orphan(i);
+		}
+		if (!err && i->orphan_held) {
+			i->orphan_held = false;
+			inode_put(i);
+		}
+		pthread_rwlock_unlock(&i->lock);
+		inode_put(i);
+	}
+	txn_end(c);
+	return err;
+}
+
+void inode_free_all_orphans(struct comp *c)
 {
 	uint64_t pages = (c->inode_limit + BITS_PER_PAGE - 1) / BITS_PER_PAGE;
 
 	for (uint64_t p = 0; p < pages && c->n_orphans; p++) {
 		uint8_t bits[CL_PAGE];
 		struct node *node;
+
+		pthread_mutex_lock(&c->alloc);
 		int err = tree_node(&c->orphans, 0, p, false, &node);
-		if (err)
-			return err;
-		if (!node)
+		if (!err && node)
+			memcpy(bits, node->page, CL_PAGE);
+		if (!err)
+			tree_put(&c->orphans, node);
+		pthread_mutex_unlock(&c->alloc);
+		if (err || !node) {
+			if (err)
+				log_err("compartment %s: page %llu of the orphan bitmap cannot be read: run fsck.cloison", c->io.name,
+					(unsigned long long)p);
 			continue;
-		memcpy(bits, node->page, CL_PAGE);
-		tree_put(&c->orphans, node);
+		}
 		for (uint64_t b = 0; b < BITS_PER_PAGE; b++) {
-			struct inode *i;
 			if (!(bits[b / 8] >> (b % 8) & 1))
 				continue;
-			err = inode_get(c, p * BITS_PER_PAGE + b, &i);
-			if (err) {
-				log_warn("compartment %s: orphan %llu cannot be read: run fsck.cloison", c->io.name,
-					 (unsigned long long)(p * BITS_PER_PAGE + b));
-				continue;
-			}
-			err = inode_free_orphan(i);
-			inode_put(i);
+			err = free_one(c, p * BITS_PER_PAGE + b);
 			if (err)
-				return err;
+				log_warn("compartment %s: orphan %llu cannot be freed: run fsck.cloison", c->io.name,
+					 (unsigned long long)(p * BITS_PER_PAGE + b));
 		}
 	}
-	return 0;
 }
 
-static bool in_the_way(const struct inode *i, uint64_t first, uint64_t last, bool write)
+/* Ranges stand in the order in which they came: those before r that overlap it go first, held or waiting. */
+static bool in_the_way(const struct inode *i, const struct inode_range *r)
 {
-	for (const struct list *l = i->ranges.next; l != &i->ranges; l = l->next) {
-		const struct inode_range *r = CL_CONTAINER(l, struct inode_range, in);
-		if ((write || r->write) && r->first <= last && first <= r->last)
+	for (const struct list *l = i->ranges.next; l != &r->in; l = l->next) {
+		const struct inode_range *o = CL_CONTAINER(l, struct inode_range, in);
+		if ((o->write || r->write) && o->first <= r->last && r->first <= o->last)
 			return true;
 	}
 	return false;
@@ -310,12 +343,12 @@ void inode_range_lock(struct inode *i, struct inode_range *r, uint64_t first, ui
 	r->last = last;
 	r->write = write;
 	pthread_mutex_lock(&i->range_lock);
-	while (in_the_way(i, first, last, write)) {
+	list_add_tail(&i->ranges, &r->in);
+	while (in_the_way(i, r)) {
 		i->range_waiters++;
 		pthread_cond_wait(&i->range_free, &i->range_lock);
 		i->range_waiters--;
 	}
-	list_add_tail(&i->ranges, &r->in);
 	pthread_mutex_unlock(&i->range_lock);
 }
 

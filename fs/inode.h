@@ -67,6 +67,8 @@ struct inode {
 	size_t n_ops, cap_ops;
 
 	/* protected by comp->list, but fresh_* as said */
+	bool named;           /* protected by lock: renamed over another name, or linked, since its last commit: not to be left behind */
+	bool orphan_held;     /* protected by lock: fs_orphan's reference */
 	bool dirty;
 	struct list in_dirty;
 	struct node *leaf;    /* its inode table page, referenced while dirty */
@@ -108,8 +110,8 @@ int inode_dirty(struct inode *i) CL_MUST_USE;
 int inode_set_orphan(struct inode *i, bool orphan) CL_MUST_USE;
 /* Frees an orphan nobody uses: record, number, objects; mode is 0 from then on. Lock held exclusively, transaction running. */
 int inode_free_orphan(struct inode *i) CL_MUST_USE;
-/* Every orphan that recovery found. */
-int inode_free_all_orphans(struct comp *c) CL_MUST_USE;
+/* Frees every orphan, in transactions of its own; what cannot be freed is logged and left. */
+void inode_free_all_orphans(struct comp *c);
 
 /* New contents of length 0 under a new object (truncation to zero). */
 int inode_reset_data(struct inode *i) CL_MUST_USE;

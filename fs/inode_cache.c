@@ -173,15 +173,22 @@ static bool insert(struct inode_cache *ic, struct inode *fresh, uint32_t left, s
 		fresh->next = *at;
 		*at = fresh;
 		i = fresh;
-		if (++ic->n > ic->max && !list_empty(&ic->lru)) {
-			old = list_item(ic->lru.next, struct inode, lru);
-			list_del(&old->lru);
-			unhash_locked(ic, old);
+		ic->n++;
+		/* Two for one, so that the cache shrinks after a burst. */
+		for (unsigned k = 0; k < 2 && ic->n > ic->max && !list_empty(&ic->lru); k++) {
+			struct inode *out = list_item(ic->lru.next, struct inode, lru);
+			list_del(&out->lru);
+			unhash_locked(ic, out);
+			out->next = old;
+			old = out;
 		}
 	}
 	pthread_mutex_unlock(&ic->lock);
-	if (old)
+	while (old) {
+		struct inode *next = old == fresh ? NULL : old->next;
 		free_inode(old);
+		old = next;
+	}
 	*ret = i;
 	return i;
 }

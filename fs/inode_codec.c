@@ -2,6 +2,7 @@
 /* Inode records: doc/FORMAT section 5. */
 #include "common/log.h"
 #include "fs/comp.h"
+#include "fs/dir.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -135,6 +136,9 @@ static const char *wrong(const struct disk_inode *d)
 		return "inline lengths";
 	if ((flags & FLAG_LINK_INLINE) && (mode & S_IFMT) != S_IFLNK)
 		return "inline target of what is no symlink";
+	if ((mode & S_IFMT) == S_IFDIR && (le64_get(d->size) % CL_PAGE || le64_get(d->size) / CL_PAGE > DIR_PAGES_MAX ||
+					   le64_get(d->parent) >= INODE_MAX))
+		return "directory size or parent";
 	if (!bytes_are_zero(d->zero1, sizeof d->zero1) || !bytes_are_zero(d->zero2, sizeof d->zero2) ||
 	    !bytes_are_zero(d->zero3, sizeof d->zero3))
 		return "reserved bytes";

@@ -13,6 +13,7 @@
 #define RING 2u            /* first page of the ring in the file */
 #define CHUNK_PAGES 64u    /* pages written at a time when the file is made */
 #define HEADER_LEN 512u
+#define BROKEN_TRIES 64u   /* records behind the end that are looked at for a hole in the log */
 
 struct disk_header {
 	char magic[8];
@@ -379,7 +380,8 @@ int journal_scan(struct journal *j, int (*fn)(void *arg, const struct journal_re
 		j->seq++;
 	}
 	atomic_store(&j->free, j->pages - (j->head - j->tail));
-	/* A torn record can only be the last: anything valid and newer behind it means damage. */
+	/* A torn record can only be the last: anything valid and newer behind it means damage. Few candidates are read whole. */
+	unsigned tries = 0;
 	for (uint64_t pos = j->head; pos < j->tail + j->pages; pos++) {
 		struct disk_record r;
 		uint8_t first[CL_PAGE];
@@ -387,7 +389,8 @@ int journal_scan(struct journal *j, int (*fn)(void *arg, const struct journal_re
 		if (err)
 			return err;
 		memcpy(&r, first, sizeof r);
-		if (!plausible(j, &r, 0) || le64_get(r.seq) <= j->seq)
+		if (!plausible(j, &r, 0) || le64_get(r.seq) <= j->seq || pos + le32_get(r.pages) > j->tail + j->pages ||
+		    tries++ >= BROKEN_TRIES)
 			continue;
 		err = read_record(j, pos, 0, &buf);
 		if (err < 0)

@@ -284,7 +284,7 @@ int pageio_open(struct pageio *io, const struct seal_key *key, const struct seal
 	}
 	if (err == -EUCLEAN) /* not a plain file: somebody put something else there */
 		err = -EBADMSG;
-	if (err)
+	if (err == -EBADMSG || err == -EIO)
 		report_damage(io, place, lower, err);
 	return err;
 }
@@ -329,16 +329,28 @@ int pageio_sync_dirs(struct pageio *io)
 	memcpy(dirs, io->new_dirs, sizeof dirs);
 	memset(io->new_dirs, 0, sizeof io->new_dirs);
 	pthread_mutex_unlock(&io->lock);
-	for (unsigned i = 0; i < 256; i++) {
+	int err = 0;
+	for (unsigned i = 0; i < 256 && !err; i++) {
 		char name[3];
 		if (!(dirs[i / 32] & 1u << (i & 31)))
 			continue;
 		snprintf(name, sizeof name, "%02x", i);
-		int err = io->store->ops->sync_dir(io->store, name);
-		if (err)
-			return err;
+		err = io->store->ops->sync_dir(io->store, name);
 	}
-	return 0;
+	if (err) {
+		pthread_mutex_lock(&io->lock);
+		for (unsigned i = 0; i < CL_ARRAY_LEN(dirs); i++)
+			io->new_dirs[i] |= dirs[i];
+		pthread_mutex_unlock(&io->lock);
+	}
+	return err;
+}
+
+void pageio_doubt_dirs(struct pageio *io)
+{
+	pthread_mutex_lock(&io->lock);
+	memset(io->new_dirs, 0xff, sizeof io->new_dirs);
+	pthread_mutex_unlock(&io->lock);
 }
 
 int pageio_sync_all(struct pageio *io)

@@ -83,6 +83,8 @@ int pageio_write_home(struct pageio *io, uint64_t object, uint64_t lower, const 
 int pageio_sync(struct pageio *io, uint64_t object) CL_MUST_USE;
 /* fsync of the folders that got new files. */
 int pageio_sync_dirs(struct pageio *io) CL_MUST_USE;
+/* Every folder may hold files whose names are not durable: a killed session made them. */
+void pageio_doubt_dirs(struct pageio *io);
 /* syncfs: all of it. */
 int pageio_sync_all(struct pageio *io) CL_MUST_USE;
 

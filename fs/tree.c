@@ -406,16 +406,18 @@ int tree_zero(struct tree *t, uint64_t first, uint64_t last, uint64_t *io_stored
 	last = CL_MIN(last, TREE_LEAVES_MAX - 1);
 	if (first > last)
 		return 0;
-	if (t->run.n)
-		pagemap_drop_running(t->io->map, &t->run, t->object, pageio_lower_leaf(first), pageio_lower_leaf(last));
-	if (t->height)
-		return zero_below(t, t->height, 0, first, last, io_stored);
-	if (first == 0 && !seal_ref_is_hole(&t->root)) {
+	if (t->height) {
+		int err = zero_below(t, t->height, 0, first, last, io_stored);
+		if (err)
+			return err; /* leaves that still have a ref need their running version */
+	} else if (first == 0 && !seal_ref_is_hole(&t->root)) {
 		t->freed = t->freed || !t->root_fresh;
 		t->root_fresh = false;
 		memset(&t->root, 0, sizeof t->root);
 		--*io_stored;
 	}
+	if (t->run.n)
+		pagemap_drop_running(t->io->map, &t->run, t->object, pageio_lower_leaf(first), pageio_lower_leaf(last));
 	return 0;
 }
 

@@ -10,6 +10,7 @@
 #define SYNC_ONE_BY_ONE 12u     /* more lower files than this are synced with one syncfs */
 #define HOME_BATCH 1024u        /* pages taken from the map at a time on their way home */
 #define PENDING_MAX 8192u       /* committed pages in memory after which they are written home */
+#define OPS_MAX 4096u           /* operations on lower files in one transaction */
 #define IDLE_MS 3000            /* a checkpoint after so long without a commit */
 
 static int64_t throttle_slack(const struct comp *c)
@@ -25,7 +26,7 @@ static uint64_t dirty_now(struct comp *c)
 /* Too much for one transaction: it must be committed before more is added. */
 static bool must_commit(struct comp *c)
 {
-	return dirty_now(c) > c->data_limit + (uint64_t)throttle_slack(c) ||
+	return dirty_now(c) > c->data_limit + (uint64_t)throttle_slack(c) || atomic_load(&c->n_ops) > OPS_MAX ||
 	       c->next_object - c->committed_next_object > COMP_LEFTOVERS / 2;
 }
 
@@ -41,6 +42,10 @@ int txn_begin(struct comp *c)
 		c->kick(c->kick_arg);
 	}
 	pthread_rwlock_rdlock(&c->txn);
+	if (atomic_load(&c->failed)) { /* by a commit that we waited for */
+		pthread_rwlock_unlock(&c->txn);
+		return -EROFS;
+	}
 	return 0;
 }
 
@@ -64,6 +69,7 @@ struct batch {
 	struct comp_ops ops;
 	struct fresh *sync;  /* fresh data that this transaction shows: to be synced first */
 	size_t n_sync, cap_sync;
+	uint64_t next_object;
 };
 
 static int room(struct batch *b, size_t more)
@@ -148,7 +154,11 @@ static int take_inode(struct batch *b, struct inode *i, const struct inode *only
 	uint8_t record[INODE_RECORD];
 	int err = 0;
 
-	*ret_left = only && i != only && has_unsynced(i);
+	/*
+	 * A file put in the place of another before its data was durable is not left behind: after a crash its name would
+	 * show neither the old contents nor the new.
+	 */
+	*ret_left = only && i != only && has_unsynced(i) && !i->named;
 	if (!*ret_left) {
 		err = take_tree(b, &i->data);
 		if (!err && has_unsynced(i))
@@ -157,7 +167,9 @@ static int take_inode(struct batch *b, struct inode *i, const struct inode *only
 			err = take_ops(b, i->ops, i->n_ops);
 		if (err)
 			return err;
+		atomic_fetch_sub(&b->c->n_ops, i->n_ops);
 		i->n_ops = 0;
+		i->named = false;
 		inode_data_now(i, &i->committed);
 	}
 	if (i->xattr_object)
@@ -195,12 +207,16 @@ static int take_inodes(struct batch *b, const struct inode *only)
 		i->leaf = NULL;
 		inode_put(i);
 	}
-	if (err)
-		return err;
+	pthread_mutex_lock(&c->list);
 	list_splice_tail(&c->dirty, &left);
+	if (err) {
+		pthread_mutex_unlock(&c->list);
+		return err;
+	}
 	c->n_dirty = n_left;
 	if (!n_left)
 		c->first_dirty_ms = 0; /* else the clock of those left behind goes on */
+	pthread_mutex_unlock(&c->list);
 	return 0;
 }
 
@@ -220,6 +236,7 @@ static int snapshot(struct batch *b, const struct inode *only, bool clean)
 	if (!err)
 		err = take_ops(b, c->ops.ops, c->ops.n);
 	if (!err) {
+		atomic_fetch_sub(&c->n_ops, c->ops.n);
 		c->ops.n = 0;
 		err = take_tree(b, &c->ibitmap);
 	}
@@ -241,7 +258,7 @@ static int snapshot(struct batch *b, const struct inode *only, bool clean)
 	if (err)
 		return err;
 	keep_dirty(c);
-	c->committed_next_object = c->next_object;
+	b->next_object = c->next_object;
 	c->running++;
 	return 0;
 }
@@ -317,11 +334,20 @@ static int checkpoint_locked(struct comp *c);
 /* Room in the journal for all that is dirty, and more that comes in until operations are held off. */
 static int reserve(struct comp *c)
 {
-	uint64_t need = dirty_now(c) + c->n_dirty + (uint64_t)throttle_slack(c) + 64;
-	need += need / 128 + c->ops.n / 100 + 2;
+	pthread_mutex_lock(&c->list);
+	uint64_t inodes = c->n_dirty, ops = c->ops.n;
+	pthread_mutex_unlock(&c->list);
+	uint64_t need = dirty_now(c) + inodes + (uint64_t)throttle_slack(c) + 64;
 
+	need += need / 128 + ops / 100 + 2;
 	need = CL_MIN(need, (uint64_t)journal_size(c->journal) - 1);
 	return journal_free(c->journal) < need ? checkpoint_locked(c) : 0;
+}
+
+/* Pages that the record of all that is dirty takes. Operations are held off. */
+static uint64_t exact_need(struct comp *c)
+{
+	return journal_record_pages((uint32_t)dirty_now(c) + 1, (uint32_t)atomic_load(&c->n_ops));
 }
 
 static int fail(struct comp *c, int err)
@@ -346,13 +372,24 @@ static int commit_locked(struct comp *c, struct inode *only, bool clean)
 		err = object ? pageio_sync(&c->io, object) : 0;
 		if (err)
 			return fail(c, err);
-		if (seen != atomic_load(&only->fresh_synced) && !pageio_sync_dirs(&c->io))
-			atomic_store(&only->fresh_synced, seen);
+		err = pageio_sync_dirs(&c->io);
+		if (err)
+			return fail(c, err);
+		atomic_store(&only->fresh_synced, seen);
 	}
 	err = reserve(c);
 	if (err)
 		return err;
 	pthread_rwlock_wrlock(&c->txn);
+	/* The reserve was a guess, made while operations went on. */
+	while (exact_need(c) > journal_free(c->journal)) {
+		bool empty = journal_free(c->journal) == journal_size(c->journal);
+		pthread_rwlock_unlock(&c->txn);
+		err = empty ? -ENOSPC : checkpoint_locked(c);
+		if (err)
+			return err;
+		pthread_rwlock_wrlock(&c->txn);
+	}
 	uint64_t seq = c->running;
 	bool nothing = !c->n_dirty && !c->ops.n && !atomic_load(&c->dirty_pages) && !clean && c->generation == c->committed_generation;
 	if (!nothing)
@@ -369,6 +406,7 @@ static int commit_locked(struct comp *c, struct inode *only, bool clean)
 		return fail(c, err);
 	}
 	c->committed_generation = c->generation;
+	c->committed_next_object = b.next_object;
 	atomic_store(&c->committed, seq);
 	atomic_fetch_add(&c->commits, 1);
 	c->last_commit_ms = comp_now_ms();
@@ -421,7 +459,7 @@ static void touch(struct touched *t, uint64_t object)
 
 static int write_batch_home(struct comp *c, struct pagemap_page *p, size_t n, uint8_t *join, struct touched *t)
 {
-	int err = 0;
+	int first_err = 0;
 
 	qsort(p, n, sizeof *p, by_place);
 	for (size_t i = 0, run; i < n; i += run) {
@@ -433,10 +471,10 @@ static int write_batch_home(struct comp *c, struct pagemap_page *p, size_t n, ui
 			from = join;
 		for (size_t k = 0; k < run && run > 1; k++)
 			memcpy(join + k * CL_PAGE, p[i + k].buf->data, CL_PAGE);
-		if (!err) {
-			err = pageio_write_home(&c->io, p[i].object, p[i].page, from, run);
-			touch(t, p[i].object);
-		}
+		/* One file that cannot be written holds up no other. */
+		int err = pageio_write_home(&c->io, p[i].object, p[i].page, from, run);
+		touch(t, p[i].object);
+		first_err = first_err ? first_err : err;
 		for (size_t k = 0; k < run; k++) {
 			if (err)
 				pagemap_not_home(c->io.map, &p[i + k]);
@@ -445,7 +483,7 @@ static int write_batch_home(struct comp *c, struct pagemap_page *p, size_t n, ui
 			pagemap_put_buf(c->io.map, p[i + k].buf);
 		}
 	}
-	return err;
+	return first_err;
 }
 
 static int write_home(struct comp *c, struct touched *t)

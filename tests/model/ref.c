@@ -330,14 +330,12 @@ int ref_link(struct ref *r, struct ref_inode *i, struct ref_inode *dir, const ch
 	ref_touch(r, i, REF_LOOK);
 	if (err)
 		return err;
-	if (dir == i)
+	if (S_ISDIR(i->mode))
 		return -EPERM;
 	if (!S_ISDIR(dir->mode))
 		return -ENOTDIR;
 	if (!dir->nlink)
 		return -ENOENT;
-	if (S_ISDIR(i->mode))
-		return -EPERM;
 	if (ref_find(dir, name))
 		return -EEXIST;
 	enter(r, dir, name, i);

@@ -29,5 +29,7 @@ void run_plain(const struct profile *p, uint64_t seed, uint64_t n, bool threads,
 void run_crash(const struct profile *p, uint64_t seed, unsigned rounds, bool trace);
 /* Several threads of n operations each, on one volume. */
 void run_threads(const struct profile *p, uint64_t seed, unsigned threads, uint64_t n);
+/* Several threads that do anything to the same tree; see chaos.c. */
+void run_chaos(const struct profile *p, uint64_t seed, unsigned threads, uint64_t n);
 
 #endif

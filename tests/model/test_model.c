@@ -74,6 +74,13 @@ static void round_of(const struct options *o, uint64_t seed, uint64_t ops)
 			run_threads(p, seed, threads, n);
 		}
 	}
+	if (!o->profile && (!o->mode || !strcmp(o->mode, "chaos"))) {
+		uint64_t n = o->ops ? o->ops : ops;
+		unsigned threads = o->threads ? o->threads : 6;
+		printf("chaos: seed %llu, %u threads, %llu operations each\n", (unsigned long long)seed, threads, (unsigned long long)n);
+		fflush(stdout);
+		run_chaos(&profiles[0], seed, threads, n);
+	}
 }
 
 /* What the engine takes for damage is a failure, also where no operation meets it. */
@@ -88,7 +95,7 @@ static void log_line_seen(enum log_level level, const char *line, void *arg)
 
 static int usage(const char *argv0)
 {
-	fprintf(stderr, "usage: %s [--seed N] [--ops N] [--profile NAME] [--mode plain|crash|threads] [--threads N] [--short | --long] "
+	fprintf(stderr, "usage: %s [--seed N] [--ops N] [--profile NAME] [--mode plain|crash|threads|chaos] [--threads N] [--short | --long] "
 		"[--trace]\n", argv0);
 	return 2;
 }
