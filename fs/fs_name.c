@@ -72,20 +72,25 @@ int fs_lookup(struct fs *fs, uint64_t dir, const char *name, struct fs_attr *ret
 		return err;
 	}
 	if (!strcmp(name, "..")) {
+		pthread_rwlock_rdlock(&d->lock);
 		err = S_ISDIR(d->mode) ? parent_of(fs, d, &i) : -ENOTDIR;
+		pthread_rwlock_unlock(&d->lock);
+		if (!err)
+			err = give(fs, i, ret);
 	} else {
 		err = fs_check_name(name);
 		if (!err)
 			err = fs_lock_dir(d);
 		if (!err) {
 			err = dir_find(d, name, &e);
+			if (!err)
+				err = target_of(fs, d, &e, &i);
+			/* Under the directory's lock: else the number could be another file's by now. */
+			if (!err)
+				err = give(fs, i, ret);
 			pthread_rwlock_unlock(&d->lock);
 		}
-		if (!err)
-			err = target_of(fs, d, &e, &i);
 	}
-	if (!err)
-		err = give(fs, i, ret);
 	inode_put(i);
 	inode_put(d);
 	return err;
@@ -275,7 +280,7 @@ int fs_make(struct fs *fs, uint64_t dir, const char *name, uint32_t mode, const 
 	if (!err)
 		err = new_inode(d, mode & (S_IFMT | 07777), false, S_ISLNK(mode) ? target : NULL, cred, &i);
 	if (!err) {
-		err = dir_add(d, name, i->ino, IFTODT(mode), NULL);
+		err = dir_add(d, name, i->ino, (uint8_t)IFTODT(mode), NULL);
 		if (err) {
 			undo_new(i, false);
 		} else {
@@ -366,7 +371,7 @@ int fs_link(struct fs *fs, uint64_t ino, uint64_t dir, const char *name, struct 
 	if (!err)
 		err = inode_dirty(i);
 	if (!err)
-		err = dir_add(d, name, i->ino, IFTODT(i->mode), NULL);
+		err = dir_add(d, name, i->ino, (uint8_t)IFTODT(i->mode), NULL);
 	if (!err) {
 		if (i->nlink++ == 0) {
 			err = inode_set_orphan(i, false);

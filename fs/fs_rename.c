@@ -15,6 +15,7 @@ struct rename {
 	struct dir_entry src, dst;
 	struct inode *i, *old;   /* what moves; what is replaced, or exchanged, or NULL */
 	const char *newname;
+	bool gone;               /* old has lost its last name */
 };
 
 /* True iff dir is i or lies below it. Names are held, so parents do not change. */
@@ -59,9 +60,9 @@ static int exchange(struct rename *r)
 	if (!err)
 		err = inode_dirty(r->old);
 	if (!err)
-		err = dir_retarget(r->from, &r->src, r->old->ino, IFTODT(r->old->mode));
+		err = dir_retarget(r->from, &r->src, r->old->ino, (uint8_t)IFTODT(r->old->mode));
 	if (!err)
-		err = dir_retarget(r->to, &r->dst, r->i->ino, IFTODT(r->i->mode));
+		err = dir_retarget(r->to, &r->dst, r->i->ino, (uint8_t)IFTODT(r->i->mode));
 	if (err)
 		return err;
 	move_parent(r->i, r->from, r->to);
@@ -86,9 +87,9 @@ static int replace(struct rename *r)
 			return -ENOTEMPTY;
 		err = inode_dirty(r->old);
 		if (!err)
-			err = dir_retarget(r->to, &r->dst, r->i->ino, IFTODT(r->i->mode));
+			err = dir_retarget(r->to, &r->dst, r->i->ino, (uint8_t)IFTODT(r->i->mode));
 	} else {
-		err = dir_add(r->to, r->newname, r->i->ino, IFTODT(r->i->mode), NULL);
+		err = dir_add(r->to, r->newname, r->i->ino, (uint8_t)IFTODT(r->i->mode), NULL);
 	}
 	if (!err)
 		err = dir_remove(r->from, &r->src);
@@ -103,7 +104,8 @@ static int replace(struct rename *r)
 		r->to->nlink--;
 	r->old->nlink = S_ISDIR(r->old->mode) ? 0 : r->old->nlink - (r->old->nlink > 0);
 	r->old->ctime = r->i->ctime;
-	return r->old->nlink == 0 ? fs_orphan(r->old) : 0;
+	r->gone = r->old->nlink == 0;
+	return r->gone ? fs_orphan(r->old) : 0;
 }
 
 /* Finds both ends and locks them. */
@@ -227,7 +229,7 @@ int fs_rename(struct fs *fs, uint64_t dir, const char *name, uint64_t newdir, co
 	pthread_rwlock_unlock(&r.from->lock);
 	pthread_rwlock_unlock(&c->names);
 	txn_end(c);
-	if (!err && r.old && r.old != r.i && r.old->nlink == 0 && inode_is_unused(r.old))
+	if (!err && r.gone && inode_is_unused(r.old))
 		fs_reap(r.old);
 out:
 	inode_put(r.i);
