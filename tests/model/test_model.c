@@ -16,6 +16,7 @@
 #include <sys/random.h>
 
 #define GIB ((uint64_t)1 << 30)
+#define OPS 20000u /* of a profile and seed; crash rounds and threads take their number from it */
 
 static const struct profile profiles[] = {
 	{ .name = "mixed", .names = 40, .depth = 20, .big = 4, .sparse = 5, .far = 4 * GIB, .max_inodes = 400, .max_pages = 4000,
@@ -152,15 +153,15 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	if (o.given) {
-		round_of(&o, o.seed, 6000);
+		round_of(&o, o.seed, OPS);
 	} else {
 		if (getrandom(&fresh, sizeof fresh, 0) != (ssize_t)sizeof fresh)
 			return 1;
 		fresh %= 1000000;
 		printf("fresh seed: %llu\n", (unsigned long long)fresh);
-		round_of(&o, 1, 6000);
-		round_of(&o, 2, 6000);
-		round_of(&o, fresh, 6000);
+		round_of(&o, 1, OPS);
+		round_of(&o, 2, OPS);
+		round_of(&o, fresh, OPS);
 	}
 	seal_done();
 	if (secret_live()) {
