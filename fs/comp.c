@@ -317,8 +317,11 @@ static int take_lease(struct comp *c, bool writable, struct fault *f)
 		return fault_set(f, err, CL_EXIT_FAILED, "compartment %s: cannot open its lease file: %s", c->io.name, strerror(-err));
 	if (!c->read_only)
 		err = c->store->ops->lock(c->store, c->lease, STORE_EXCLUSIVE);
-	if (c->read_only || (err == -EAGAIN && !writable))
+	if (c->read_only || (err == -EAGAIN && !writable)) {
+		/* Other readers are there: the journal is theirs to look at as well, so nothing is replayed on disk. */
+		c->read_only = true;
 		err = c->store->ops->lock(c->store, c->lease, STORE_SHARED);
+	}
 	if (err == -EAGAIN) {
 		if (c->store->ops->pread(c->store, c->lease, text, sizeof text - 1, 0, &got) || !got)
 			strcpy(text, "another process");

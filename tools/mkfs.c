@@ -111,7 +111,7 @@ static int take(struct mkfs *m, int opt, struct fault *f)
 		m->no_recovery = true;
 		return 0;
 	case OPT_JOURNAL:
-		err = opts_size("--journal-size", optarg, 64 * CL_PAGE, (uint64_t)16 << 30, &size, f);
+		err = opts_size("--journal-size", optarg, (uint64_t)8 << 20, (uint64_t)1 << 30, &size, f);
 		if (!err)
 			m->cfg.journal_pages = (uint32_t)(size / CL_PAGE);
 		return err;

@@ -157,7 +157,7 @@ static void data_step(struct chaos *c, uint64_t kind)
 	uint64_t ino = any(c)->ino, value = drive_rand(&c->d), off = drive_below(&c->d, PAGES) * CL_PAGE;
 	size_t n = (1 + drive_below(&c->d, PAGES)) * CL_PAGE;
 	struct fs_attr a = { .mode = (uint32_t)value & 0777, .size = off }, got;
-	char small[100];
+	char small[100] = "value";
 	size_t len;
 
 	if (!ino)

@@ -2,7 +2,7 @@
 /* Volumes for the runs, and the plain runs: one thread, or several. */
 #include "tests/model/run.h"
 
-#include "fs/seal.h"
+#include "tests/model/memstore.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -45,15 +45,30 @@ static const char *place(void)
 	return access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm";
 }
 
+static bool in_memory;
+
+void volume_in_memory(void)
+{
+	in_memory = true;
+}
+
+static void make_dir(struct volume *v)
+{
+	snprintf(v->path, sizeof v->path, "%s/cloison-model-XXXXXX", place());
+	if (!mkdtemp(v->path))
+		must(-errno, v->path, NULL);
+	must(store_dir_open(v->path, &v->dir), "store", NULL);
+}
+
 void volume_new(struct volume *v, bool no_threads)
 {
 	struct fault f = { 0 };
 
 	memset(v, 0, sizeof *v);
-	snprintf(v->path, sizeof v->path, "%s/cloison-model-XXXXXX", place());
-	if (!mkdtemp(v->path))
-		must(-errno, v->path, NULL);
-	must(store_dir_open(v->path, &v->dir), "store", NULL);
+	if (in_memory)
+		v->dir = memstore_new();
+	else
+		make_dir(v);
 	v->store = v->dir;
 	volume_renew_key(v);
 	memset(v->comp.id, 7, sizeof v->comp.id);
@@ -98,14 +113,16 @@ static void remove_below(int fd)
 
 void volume_free(struct volume *v)
 {
-	int fd = open(v->path, O_RDONLY | O_DIRECTORY);
+	int fd = *v->path ? open(v->path, O_RDONLY | O_DIRECTORY) : -1;
 
 	v->dir->ops->free(v->dir);
+	secret_free(v->key);
+	if (!*v->path)
+		return;
 	if (fd >= 0)
 		remove_below(fd);
 	if (rmdir(v->path))
 		perror(v->path);
-	secret_free(v->key);
 }
 
 void run_plain(const struct profile *p, uint64_t seed, uint64_t n, bool threads, bool trace)

@@ -14,6 +14,8 @@ struct volume {
 	struct fs_config cfg;
 };
 
+/* Volumes are in memory, not in a directory, from now on: no crashes then. */
+void volume_in_memory(void);
 /* New volume. Ends the test when that fails, as all here do. */
 void volume_new(struct volume *v, bool no_threads);
 /* The key again, in a child: secrets do not survive a fork. */

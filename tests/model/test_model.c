@@ -38,7 +38,7 @@ static atomic_bool complaints;
 struct options {
 	uint64_t seed, ops;
 	const char *profile, *mode;
-	bool given, trace;
+	bool given, trace, memory;
 	unsigned scale, threads; /* of the suite's numbers, in hundredths; of threads */
 };
 
@@ -60,7 +60,7 @@ static void round_of(const struct options *o, uint64_t seed, uint64_t ops)
 			fflush(stdout);
 			run_plain(p, seed, n, background, o->trace);
 		}
-		if (wanted(o, p, "crash")) {
+		if (wanted(o, p, "crash") && !o->memory) {
 			unsigned rounds = (unsigned)(o->ops ? o->ops : ops / 2500 + 1);
 			printf("crash: profile %s, seed %llu\n", p->name, (unsigned long long)seed);
 			fflush(stdout);
@@ -97,7 +97,7 @@ static void log_line_seen(enum log_level level, const char *line, void *arg)
 static int usage(const char *argv0)
 {
 	fprintf(stderr, "usage: %s [--seed N] [--ops N] [--profile NAME] [--mode plain|crash|threads|chaos] [--threads N] [--short | --long] "
-		"[--trace]\n", argv0);
+		"[--memory] [--trace]\n", argv0);
 	return 2;
 }
 
@@ -108,6 +108,7 @@ int main(int argc, char **argv)
 		{ "profile", required_argument, NULL, 'p' }, { "mode", required_argument, NULL, 'm' },
 		{ "threads", required_argument, NULL, 't' }, { "short", no_argument, NULL, 'q' },
 		{ "long", no_argument, NULL, 'l' },          { "trace", no_argument, NULL, 'v' },
+		{ "memory", no_argument, NULL, 'M' },
 		{ NULL, 0, NULL, 0 },
 	};
 	struct options o = { .scale = 100 };
@@ -140,6 +141,10 @@ int main(int argc, char **argv)
 			break;
 		case 'v':
 			o.trace = true;
+			break;
+		case 'M':
+			o.memory = true;
+			volume_in_memory();
 			break;
 		default:
 			return usage(argv[0]);

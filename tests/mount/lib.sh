@@ -71,7 +71,7 @@ step() { printf '%5d s  %s\n' "$SECONDS" "$*"; }
 # run COMMAND...: its exit code is in $rc, what it said in $out.
 run() {
 	rc=0
-	out=$("$@" 2>&1 </dev/null) || rc=$?
+	out=$("$@" 2>&1 </dev/null | tr -d "\0") || rc=$?
 }
 
 # expect CODE PATTERN COMMAND...: the exit code, and an extended regular expression that the output matches.

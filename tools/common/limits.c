@@ -48,8 +48,8 @@ void limits_lock_memory(void)
 	 */
 	const struct rlimit all = { .rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY };
 	if (!may_lock_all() && setrlimit(RLIMIT_MEMLOCK, &all))
-		log_info("memory is not locked (ulimit -l): contents of files may reach swap space; keys do not");
+		log_info("memory is not locked (ulimit -l): contents of files and keys of open files may reach swap space; label keys do not");
 	else if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT))
-		log_warn("memory is not locked: %s: contents of files may reach swap space; keys do not",
+		log_warn("memory is not locked: %s: contents of files and keys of open files may reach swap space; label keys do not",
 			 strerror(errno));
 }
