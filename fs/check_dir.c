@@ -9,8 +9,6 @@
 #include <string.h>
 #include <xxhash.h>
 
-#define PAGES_MAX ((uint64_t)1 << 23) /* of a directory: places of entries have 32 bits */
-
 struct name {
 	uint64_t hash;
 	uint32_t pos;
@@ -207,7 +205,7 @@ static int dir_page(void *arg, uint64_t leaf, const uint8_t *plain)
 {
 	struct scan *s = arg;
 
-	if (leaf >= CL_MIN(s->dir->size / CL_PAGE, PAGES_MAX)) {
+	if (leaf >= s->dir->size / CL_PAGE) {
 		s->behind |= !bytes_are_zero(plain, CL_PAGE);
 		return 0;
 	}

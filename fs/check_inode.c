@@ -217,9 +217,6 @@ static void check_fields(struct check_comp *cc, uint32_t slot, const struct inod
 		check_say_inode(cc, slot, "its record has a parent or entries, but it is no directory");
 	if (!S_ISLNK(i->mode) && i->link_len)
 		check_say_inode(cc, slot, "its record has a link target, but it is no symbolic link");
-	if (S_ISDIR(i->mode) && i->size % CL_PAGE)
-		check_say_inode(cc, slot, "directory: its size of %llu bytes is not a multiple of 4096",
-				(unsigned long long)i->size);
 	if (!i->data.object && i->stored && !S_ISDIR(i->mode))
 		check_say_inode(cc, slot, "contents: its record says that %llu pages are stored, but names no object",
 				(unsigned long long)i->stored);

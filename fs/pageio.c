@@ -291,7 +291,7 @@ int pageio_open(struct pageio *io, const struct seal_key *key, const struct seal
 
 int pageio_write_home(struct pageio *io, uint64_t object, uint64_t lower, const void *buf, size_t n)
 {
-	for (unsigned copy = 0; copy <= pageio_has_copy(object); copy++) {
+	for (unsigned copy = 0; copy < pageio_copies(object); copy++) {
 		struct pageio_handle *h;
 		int err = get_handle(io, object, copy, true, &h);
 		if (err)
@@ -306,7 +306,7 @@ int pageio_write_home(struct pageio *io, uint64_t object, uint64_t lower, const 
 
 int pageio_sync(struct pageio *io, uint64_t object)
 {
-	for (unsigned copy = 0; copy <= pageio_has_copy(object); copy++) {
+	for (unsigned copy = 0; copy < pageio_copies(object); copy++) {
 		struct pageio_handle *h;
 		int err = get_handle(io, object, copy, false, &h);
 		if (err == -ENOENT)
@@ -366,7 +366,7 @@ int pageio_remove(struct pageio *io, uint64_t object)
 	char name[STORE_NAME_MAX];
 	int err = 0;
 
-	for (unsigned copy = 0; copy <= pageio_has_copy(object) && !err; copy++) {
+	for (unsigned copy = 0; copy < pageio_copies(object) && !err; copy++) {
 		uint64_t key = handle_key(object, copy);
 		struct pageio_handle *idle = NULL;
 

@@ -59,6 +59,11 @@ uint64_t pageio_lower_node(unsigned level, uint64_t index);
 uint64_t pageio_lower_end(uint64_t n_leaves, unsigned height);
 
 void pageio_name(uint64_t object, unsigned copy, char out[static STORE_NAME_MAX]);
+/* How many lower files an object has: 1 or 2. */
+static inline unsigned pageio_copies(uint64_t object)
+{
+	return object <= PAGEIO_OBJ_ORPHANS ? 2 : 1;
+}
 static inline bool pageio_has_copy(uint64_t object)
 {
 	return object <= PAGEIO_OBJ_ORPHANS;

@@ -5,3 +5,8 @@ include tests/bench/local.mk
 include tests/model/local.mk
 
 EXTRA_DIST += tests/mount tests/reader.py tests/reader_volume.py tests/reader_xxh3.py
+
+# A folder in EXTRA_DIST brings along what was built in it.
+dist-hook:
+	find $(distdir)/tests -name '*.o' -exec rm -f {} +
+	find $(distdir)/tests \( -name .deps -o -name __pycache__ \) -prune -exec rm -rf {} +

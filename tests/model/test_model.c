@@ -111,9 +111,14 @@ int main(int argc, char **argv)
 		{ "memory", no_argument, NULL, 'M' },
 		{ NULL, 0, NULL, 0 },
 	};
-	struct options o = { .scale = 100 };
+	struct options o = { .scale = getenv("CLOISON_TEST_SHORT") ? 4 : 100 }; /* for slow builds of the test suite */
 	uint64_t fresh = 0;
 	int c;
+
+	if (getenv("CLOISON_TEST_MEMORY")) { /* valgrind knows no openat2(2) */
+		o.memory = true;
+		volume_in_memory();
+	}
 
 	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1)
 		switch (c) {

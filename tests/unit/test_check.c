@@ -259,6 +259,74 @@ START_TEST(test_lower)
 }
 END_TEST
 
+/* A disk with bad blocks: pages first .. last of one lower file cannot be read. */
+static struct {
+	struct store_ops ops;
+	const struct store_ops *real;
+	char name[STORE_NAME_MAX];
+	struct store_file *file;
+	uint64_t first, last;
+} bad;
+
+static int bad_open(struct store *s, const char *name, int flags, struct store_file **ret)
+{
+	int err = bad.real->open(s, name, flags, ret);
+
+	if (!err && !strcmp(name, bad.name))
+		bad.file = *ret;
+	return err;
+}
+
+static void bad_close(struct store *s, struct store_file *f)
+{
+	if (f == bad.file)
+		bad.file = NULL;
+	bad.real->close(s, f);
+}
+
+static int bad_pread(struct store *s, struct store_file *f, void *buf, size_t n, uint64_t off, size_t *ret_got)
+{
+	if (f == bad.file && off < (bad.last + 1) * CL_PAGE && off + n > bad.first * CL_PAGE)
+		return -EIO;
+	return bad.real->pread(s, f, buf, n, off, ret_got);
+}
+
+static int bad_sub(struct store *s, const char *dir, struct store **ret)
+{
+	int err = bad.real->sub(s, dir, ret);
+
+	if (!err)
+		(*ret)->ops = &bad.ops;
+	return err;
+}
+
+START_TEST(test_bad_blocks)
+{
+	struct volume *v = volume_new();
+
+	fill(v);
+	uint64_t o = object_of(v, 0, inode_of(v, "moved", NULL), false);
+	bad.real = v->store->ops;
+	bad.ops = *bad.real;
+	bad.ops.open = bad_open;
+	bad.ops.close = bad_close;
+	bad.ops.pread = bad_pread;
+	bad.ops.sub = bad_sub;
+	bad.first = pageio_lower_leaf(140);
+	bad.last = pageio_lower_leaf(143);
+	snprintf(bad.name, sizeof bad.name, "%s", object_file(o));
+	v->store->ops = &bad.ops;
+	verdict(v, false, 1, 0);
+	expect(v, "/moved", "contents: pages 140-143 (bytes 573440-589823) cannot be read: Input/output error");
+	snprintf(bad.name, sizeof bad.name, "root.copy");
+	bad.first = bad.last = 0;
+	verdict(v, false, 2, 0); /* of both labels */
+	expect(v, "", "root page: root.copy is damaged (it cannot be read: Input/output error)");
+	v->store->ops = bad.real;
+	volume_free(v);
+}
+END_TEST
+
 /* A copy of the backing directory while it is in use is what a crash leaves. */
 static void crash(struct volume *v)
 {
@@ -378,8 +446,8 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = { test_clean,     test_contents, test_copies,  test_table,
-				       test_directory, test_lower,    test_journal, test_broken_journal };
+	const TTest *const tests[] = { test_clean, test_contents,   test_copies,  test_table,         test_directory,
+				       test_lower, test_bad_blocks, test_journal, test_broken_journal };
 
 	return run_tests("check", tests, CL_ARRAY_LEN(tests));
 }
