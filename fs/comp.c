@@ -437,6 +437,7 @@ static int comp_new(struct store *volume, const struct fs_compartment *fc, const
 	tree_init(&c->itable, &c->io, c->nodes, &c->dirty_pages);
 	tree_init(&c->ibitmap, &c->io, c->nodes, &c->dirty_pages);
 	tree_init(&c->orphans, &c->io, c->nodes, &c->dirty_pages);
+	c->leaves_max = TREE_LEAVES_MAX;
 	c->data_limit = (cfg->dirty_bytes ? cfg->dirty_bytes : (uint64_t)16 << 20) / CL_PAGE;
 	*ret = c;
 	return 0;
@@ -451,6 +452,28 @@ static void set_limits(struct comp *c)
 
 	c->data_limit = CL_MIN(c->data_limit, ring / 4);
 	c->op_pages = CL_MIN(CL_MAX(ring / 32, 8u), 256u);
+}
+
+/*
+ * The largest file that the lower filesystem takes, found out on the lease file before it is written: a page behind that could be
+ * committed and never come home.
+ */
+static int learn_file_limit(struct comp *c)
+{
+	uint64_t low = 0, high = TREE_LEAVES_MAX;
+
+	while (low < high) {
+		uint64_t mid = low + (high - low + 1) / 2;
+		int err = c->store->ops->truncate(c->store, c->lease, pageio_lower_end(mid, PAGEIO_LEVELS) * CL_PAGE);
+		if (err && err != -EFBIG && err != -EINVAL)
+			return err;
+		if (err)
+			high = mid - 1;
+		else
+			low = mid;
+	}
+	c->leaves_max = low;
+	return c->store->ops->truncate(c->store, c->lease, 0);
 }
 
 /* What a transaction that never committed may have left: objects nobody knows. Their numbers are not used again. */
@@ -517,8 +540,10 @@ int comp_open(struct store *volume, const struct fs_compartment *fc, bool writab
 		goto fail;
 	c->writable = writable && !c->read_only;
 	if (c->writable) {
+		err = learn_file_limit(c);
 		write_lease(c);
-		err = recover(c);
+		if (!err)
+			err = recover(c);
 		if (err) {
 			fault_set(f, err, CL_EXIT_FAILED, "compartment %s: recovery failed: %s", c->io.name, strerror(-err));
 			goto fail;

@@ -59,6 +59,7 @@ struct comp {
 	uint64_t generation, committed_generation; /* mount generation */
 	uint64_t anchor;
 	atomic_uint next_generation;    /* of inodes */
+	uint64_t leaves_max;            /* what the lower filesystem's largest file can hold of a tree */
 	uint64_t data_limit;            /* dirty pages after which operations wait for a commit */
 	uint32_t op_pages;              /* most pages that one operation may dirty as data */
 	pthread_mutex_t list;           /* guards the next three */

@@ -183,10 +183,11 @@ ssize_t data_write(struct inode *i, const void *buf, size_t n, uint64_t off, uns
 
 	if (n == 0)
 		return 0;
+	uint64_t limit = i->comp->leaves_max * CL_PAGE;
 	if (!append) {
-		if (off >= FS_FILE_MAX)
+		if (off >= limit)
 			return -EFBIG;
-		n = (size_t)CL_MIN(n, FS_FILE_MAX - off);
+		n = (size_t)CL_MIN(n, limit - off);
 	}
 	while (done < n && !err) {
 		size_t chunk = CL_MIN(n - done, (size_t)i->comp->op_pages * CL_PAGE), got = 0;
@@ -199,10 +200,10 @@ ssize_t data_write(struct inode *i, const void *buf, size_t n, uint64_t off, uns
 			pthread_rwlock_rdlock(&i->lock);
 			at = i->size;
 			pthread_rwlock_unlock(&i->lock);
-			if (at >= FS_FILE_MAX)
+			if (at >= limit)
 				err = -EFBIG;
 			else
-				chunk = (size_t)CL_MIN(chunk, FS_FILE_MAX - at);
+				chunk = (size_t)CL_MIN(chunk, limit - at);
 		} else {
 			inode_range_lock(i, &range, at / CL_PAGE, (at + chunk - 1) / CL_PAGE, true);
 		}
@@ -360,7 +361,7 @@ int data_allocate(struct inode *i, uint64_t off, uint64_t len, bool keep_size)
 {
 	struct inode_range range;
 
-	if (off + len > FS_FILE_MAX)
+	if (off + len > i->comp->leaves_max * CL_PAGE)
 		return -EFBIG;
 	int err = txn_begin(i->comp);
 	if (err)

@@ -509,13 +509,17 @@ int dir_next(struct inode *dir, uint64_t pos, struct dir_entry *ret)
 		unsigned from = p == pos >> 9 ? (unsigned)(pos & 511u) * 8 : 0;
 		struct node *n;
 		int err = tree_node(&dir->data, 0, p, false, &n);
-		if (err == -EBADMSG || err == -EUCLEAN)
+		if (err == -EBADMSG || err == -EUCLEAN) {
+			atomic_store(&dir->dir_damaged, true);
 			continue;
+		}
 		if (err)
 			return err;
 		for (unsigned off = HEADER; n && off < CL_PAGE; off += le16_get(get_record(n->page, off).len)) {
-			if (!record_ok(n->page, off))
+			if (!record_ok(n->page, off)) {
+				atomic_store(&dir->dir_damaged, true);
 				break;
+			}
 			if (off < from || le64_get(get_record(n->page, off).ino) == 0)
 				continue;
 			decode(n->page, p, off, ret);
@@ -524,5 +528,5 @@ int dir_next(struct inode *dir, uint64_t pos, struct dir_entry *ret)
 		}
 		tree_put(&dir->data, n);
 	}
-	return -ENOENT;
+	return atomic_load(&dir->dir_damaged) ? -EBADMSG : -ENOENT;
 }

@@ -43,7 +43,8 @@ int dir_remove(struct inode *dir, const struct dir_entry *e) CL_MUST_USE;
 /* Lets an existing entry point to another inode (rename over, exchange). */
 int dir_retarget(struct inode *dir, const struct dir_entry *e, uint64_t ino, uint8_t type) CL_MUST_USE;
 /*
- * Next entry at pos or behind it. -ENOENT at the end. Needs no index. A page that cannot be read is skipped and logged.
+ * Next entry at pos or behind it. -ENOENT at the end. Needs no index. A page that cannot be read is skipped and logged; the end is then
+ * -EBADMSG, so that nobody takes the listing for whole.
  */
 int dir_next(struct inode *dir, uint64_t pos, struct dir_entry *ret) CL_MUST_USE;
 

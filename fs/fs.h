@@ -145,7 +145,8 @@ ssize_t fs_copy(struct fs *fs, uint64_t from, uint64_t from_off, uint64_t to, ui
  * Entries of a directory from cookie off on (0 = start, "." and ".." included). fn returns true to go on; next is the
  * cookie behind this entry, valid for as long as the directory exists. With plus, attr is filled and one reference is
  * counted for each entry for which fn returned true ("." and ".." excepted); else attr has only ino and the type bits of mode. An
- * entry whose inode cannot be read is given without attributes (attr->nlink = 0).
+ * entry whose inode cannot be read is given without attributes (attr->nlink = 0). When a page of the directory is damaged the others' entries
+ * are given and then -EBADMSG.
  */
 typedef bool fs_readdir_fn(void *arg, const char *name, const struct fs_attr *attr, uint64_t next);
 int fs_readdir(struct fs *fs, uint64_t dir, uint64_t off, bool plus, fs_readdir_fn *fn, void *arg) CL_MUST_USE;

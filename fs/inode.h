@@ -54,6 +54,7 @@ struct inode {
 	uint64_t parent;      /* directories */
 	uint64_t entries;
 	struct dir_index *index;
+	atomic_bool dir_damaged; /* a page of it could not be read: a listing must not end as if it were whole */
 	struct tree xattr;
 	uint32_t xattr_len;   /* in the object */
 	uint16_t link_len;    /* inline symlink target */

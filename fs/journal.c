@@ -4,6 +4,7 @@
 
 #include "common/bytes.h"
 #include "common/list.h"
+#include "common/log.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -141,9 +142,30 @@ static int decode_header(const struct journal *j, const uint8_t *page, struct di
 	if (le32_get(ret->version) != 1)
 		return -EPROTONOSUPPORT;
 	uint64_t pages = le64_get(ret->pages);
-	if (pages < JOURNAL_PAGES_MIN || pages > JOURNAL_PAGES_MAX || le64_get(ret->tail) >= pages || le64_get(ret->seq) == 0)
+	if (le32_get(ret->zero) || pages < JOURNAL_PAGES_MIN || pages > JOURNAL_PAGES_MAX || le64_get(ret->tail) >= pages || le64_get(ret->seq) == 0)
 		return -EUCLEAN;
 	return 0;
+}
+
+/* A journal that was cut short (by a copy, say) gets its reserved space back. */
+static int make_whole(struct journal *j)
+{
+	uint64_t size, want = (j->pages + RING) * CL_PAGE;
+	int err = j->store->ops->size(j->store, j->file, &size);
+
+	if (err || size >= want)
+		return err;
+	log_warn("the journal was cut to %llu bytes; it is made whole again", (unsigned long long)size);
+	uint8_t *zero = calloc(CHUNK_PAGES, CL_PAGE);
+	if (!zero)
+		return -ENOMEM;
+	for (uint64_t at = size; at < want && !err;) {
+		size_t n = (size_t)CL_MIN(want - at, (uint64_t)CHUNK_PAGES * CL_PAGE);
+		err = j->store->ops->pwrite(j->store, j->file, zero, n, at);
+		at += n;
+	}
+	free(zero);
+	return err ? err : j->store->ops->sync(j->store, j->file);
 }
 
 int journal_open(struct store *s, const uint8_t id[static 16], bool read_only, struct journal **ret)
@@ -183,7 +205,9 @@ int journal_open(struct store *s, const uint8_t id[static 16], bool read_only, s
 		goto fail;
 	}
 	if (!read_only) {
-		err = s->ops->open(s, "journal", STORE_RDWR | STORE_DIRECT, &j->direct);
+		err = make_whole(j);
+		if (!err)
+			err = s->ops->open(s, "journal", STORE_RDWR | STORE_DIRECT, &j->direct);
 		if (err)
 			goto fail;
 	}
@@ -321,17 +345,20 @@ static int give_record(const uint8_t *buf, int (*fn)(void *arg, const struct jou
 		memcpy(&b, p, sizeof b);
 		blocks[i] = (struct journal_block){ le64_get(b.object), le64_get(b.page),
 						    buf + ((size_t)le32_get(r.head_pages) + i) * CL_PAGE };
-		if (blocks[i].object >> 63 || blocks[i].page >> 47)
+		if (blocks[i].object >> 63 || blocks[i].page >> 47 || (blocks[i].object == 0 && blocks[i].page) ||
+		    (blocks[i].object > 3 && blocks[i].object < 16))
 			err = -EUCLEAN;
 	}
 	for (uint32_t i = 0; !err && i < n_ops; i++, p += sizeof(struct disk_op)) {
 		struct disk_op o;
 		memcpy(&o, p, sizeof o);
 		ops[i] = (struct journal_op){ le32_get(o.code), le64_get(o.object), le64_get(o.a), le64_get(o.b) };
-		if (ops[i].code < JOURNAL_REMOVE || ops[i].code > JOURNAL_PUNCH || ops[i].object <= 3 ||
+		if (ops[i].code < JOURNAL_REMOVE || ops[i].code > JOURNAL_PUNCH || le32_get(o.zero) || ops[i].object < 16 ||
 		    ops[i].object >> 63 || ops[i].a >> 47 || ops[i].b >> 47)
 			err = -EUCLEAN;
 	}
+	if (!err && !bytes_are_zero(p, (size_t)(buf + (size_t)le32_get(r.head_pages) * CL_PAGE - p)))
+		err = -EUCLEAN;
 	if (!err && fn)
 		err = fn(arg, &(struct journal_record){ le64_get(r.seq), n_blocks, n_ops, blocks, ops });
 	free(blocks);

@@ -47,7 +47,7 @@ static int open_beneath(int dirfd, const char *name, uint64_t flags, uint64_t mo
 		/* EAGAIN: a rename raced with the resolution (openat2(2)); a hostile one cannot make it loop for ever. */
 		if (errno == EINTR)
 			continue;
-		if (errno == ELOOP || errno == EXDEV || errno == ENXIO)
+		if (errno == ELOOP || errno == EXDEV || errno == ENXIO || errno == ENOTDIR)
 			return -EUCLEAN;
 		return -errno;
 	}
@@ -369,7 +369,7 @@ static int wrap(int fd, struct store **ret)
 static int dir_sub(struct store *s, const char *name, struct store **ret)
 {
 	int fd = open_folder(s, name);
-	return fd < 0 ? (fd == -ENOTDIR ? -EUCLEAN : fd) : wrap(fd, ret);
+	return fd < 0 ? fd : wrap(fd, ret);
 }
 
 static void dir_free(struct store *s)

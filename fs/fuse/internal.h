@@ -41,6 +41,7 @@ struct fuse_cl {
 	char *mountpoint;      /* absolute */
 	struct fuse_cl_options opts;
 	unsigned dev_major, dev_minor; /* of the mounted filesystem */
+	bool writeback;        /* the kernel keeps the times of what is written */
 	bool no_opendir;       /* the kernel can do without OPENDIR */
 	uint32_t init_flags;   /* flags of INIT that are agreed on behind libfuse's back */
 	bool ready;            /* INIT was answered */

@@ -150,12 +150,12 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, stru
 
 /* O_APPEND is the kernel's business: it knows the size, and a page written back must go where it belongs. */
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off,
-		     struct fuse_file_info *fi)
+		     struct fuse_file_info *fi CL_UNUSED)
 {
 	struct fuse_cl *cl = fuse_cl_of(req);
 	ssize_t n = kill_priv(cl, ino);
 	if (!n)
-		n = fs_write(cl->fs, ino, buf, size, (uint64_t)off, fi->writepage ? FS_WRITE_CACHED : 0);
+		n = fs_write(cl->fs, ino, buf, size, (uint64_t)off, cl->writeback ? FS_WRITE_CACHED : 0);
 	if (n < 0)
 		fuse_cl_reply_result(req, (int)n);
 	else

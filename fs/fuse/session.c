@@ -71,6 +71,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 
 	s->opts.no_open = s->opts.no_open && can(conn, FUSE_CAP_NO_OPEN_SUPPORT);
 	want(conn, FUSE_CAP_WRITEBACK_CACHE, true);
+	s->writeback = can(conn, FUSE_CAP_WRITEBACK_CACHE);
 	want(conn, FUSE_CAP_POSIX_ACL, kernel_checks(&s->opts)); /* implies default_permissions */
 	want(conn, FUSE_CAP_DONT_MASK, true); /* the directory's default ACL decides whether umask counts */
 	want(conn, FUSE_CAP_READDIRPLUS, true);

@@ -89,7 +89,7 @@ void run_crash(const struct profile *p, uint64_t seed, unsigned rounds, bool tra
 		uint64_t n = 1 + drive_below(&d, ROUND_MAX);
 		long calls = drive_chance(&d, 70) ? 1 + (long)drive_below(&d, 3000) : -1;
 		bool threads = drive_chance(&d, 50);
-		int status;
+		int status = 0;
 
 		memset(board, 0, sizeof *board);
 		atomic_store(&board->cut.left, -1);
