@@ -99,7 +99,7 @@ int fs_setattr(struct fs *fs, uint64_t ino, unsigned set, const struct fs_attr *
 	if (err)
 		return err;
 	if (set & FS_SET_SIZE) {
-		err = S_ISREG(i->mode) ? data_truncate(i, attr->size) : S_ISDIR(i->mode) ? -EISDIR : -EINVAL;
+		err = S_ISREG(i->type) ? data_truncate(i, attr->size) : S_ISDIR(i->type) ? -EISDIR : -EINVAL;
 		set &= ~(unsigned)FS_SET_SIZE;
 	}
 	if (!err && set)

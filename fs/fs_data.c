@@ -78,7 +78,7 @@ ssize_t fs_read(struct fs *fs, uint64_t ino, void *buf, size_t n, uint64_t off)
 
 	if (err)
 		return err;
-	ssize_t r = S_ISREG(i->mode) ? data_read(i, buf, n, off) : S_ISDIR(i->mode) ? -EISDIR : -EINVAL;
+	ssize_t r = S_ISREG(i->type) ? data_read(i, buf, n, off) : S_ISDIR(i->type) ? -EISDIR : -EINVAL;
 	if (r >= 0)
 		fs_touch_atime(i);
 	inode_put(i);
@@ -92,7 +92,7 @@ ssize_t fs_write(struct fs *fs, uint64_t ino, const void *buf, size_t n, uint64_
 
 	if (err)
 		return err;
-	ssize_t r = S_ISREG(i->mode) ? data_write(i, buf, n, off, flags) : -EINVAL;
+	ssize_t r = S_ISREG(i->type) ? data_write(i, buf, n, off, flags) : -EINVAL;
 	inode_put(i);
 	return r;
 }
@@ -128,8 +128,8 @@ int fs_fallocate(struct fs *fs, uint64_t ino, int mode, uint64_t off, uint64_t l
 	int err = fs_inode(fs, ino, ACCESS_WRITE, &i);
 	if (err)
 		return err;
-	if (!S_ISREG(i->mode)) {
-		err = S_ISDIR(i->mode) ? -EISDIR : -ENODEV;
+	if (!S_ISREG(i->type)) {
+		err = S_ISDIR(i->type) ? -EISDIR : -ENODEV;
 		inode_put(i);
 		return err;
 	}
@@ -161,7 +161,7 @@ int fs_seek(struct fs *fs, uint64_t ino, uint64_t off, int whence, uint64_t *ret
 	int err = fs_inode(fs, ino, ACCESS_READ, &i);
 	if (err)
 		return err;
-	err = S_ISREG(i->mode) ? data_seek(i, off, whence == SEEK_HOLE, ret) : -EINVAL;
+	err = S_ISREG(i->type) ? data_seek(i, off, whence == SEEK_HOLE, ret) : -EINVAL;
 	inode_put(i);
 	return err;
 }
@@ -184,7 +184,7 @@ ssize_t fs_copy(struct fs *fs, uint64_t from, uint64_t from_off, uint64_t to, ui
 	pthread_rwlock_rdlock(&src->lock);
 	uint64_t left = src->size > from_off ? src->size - from_off : 0;
 	pthread_rwlock_unlock(&src->lock);
-	if (!S_ISREG(src->mode) || !S_ISREG(dst->mode))
+	if (!S_ISREG(src->type) || !S_ISREG(dst->type))
 		err = -EINVAL;
 	else if (src == dst && from_off < to_off + n && to_off < from_off + n)
 		err = -EINVAL;

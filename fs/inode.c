@@ -110,7 +110,7 @@ int inode_new(struct comp *c, uint32_t mode, bool orphan, struct inode **ret)
 	pthread_mutex_unlock(&c->alloc);
 	if (err)
 		return err;
-	err = inode_insert_new(c, ino, &i);
+	err = inode_insert_new(c, ino, mode & S_IFMT, &i);
 	if (err) {
 		log_err("compartment %s: inode %llu: free in the bitmap, but not in the table: run fsck.cloison", c->io.name,
 			(unsigned long long)ino);

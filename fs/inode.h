@@ -43,6 +43,7 @@ struct inode_range {
 struct inode {
 	struct comp *comp;
 	uint64_t ino;
+	uint32_t type; /* S_IFMT bits of mode: set before anybody else knows the inode, never changed; needs no lock */
 	pthread_rwlock_t lock;
 
 	/* protected by lock */

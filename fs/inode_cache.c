@@ -229,7 +229,7 @@ int inode_get(struct comp *c, uint64_t ino, struct inode **ret)
 	}
 }
 
-int inode_insert_new(struct comp *c, uint64_t ino, struct inode **ret)
+int inode_insert_new(struct comp *c, uint64_t ino, uint32_t type, struct inode **ret)
 {
 	struct inode_cache *ic = c->inodes;
 
@@ -246,6 +246,7 @@ int inode_insert_new(struct comp *c, uint64_t ino, struct inode **ret)
 			return err ? err : -EUCLEAN; /* the bitmap says free, the table in use */
 		}
 		/* From a random start in each session, so that a number whose use a crash undid gets another generation as well. */
+		i->type = type;
 		i->generation = ino == INODE_ROOT ? 1 : atomic_fetch_add(&c->next_generation, 1);
 		if (insert(ic, i, left, ret))
 			return 0;

@@ -164,6 +164,7 @@ int inode_decode(struct inode *i, const uint8_t in[static INODE_RECORD])
 		return -EUCLEAN;
 	}
 	i->mode = le32_get(d.mode);
+	i->type = i->mode & S_IFMT;
 	i->nlink = le32_get(d.nlink);
 	i->uid = le32_get(d.uid);
 	i->gid = le32_get(d.gid);

@@ -6,7 +6,7 @@
 #include "fs/inode.h"
 
 /* Cached struct for a number just allocated, with a new generation. -EUCLEAN: in use. */
-int inode_insert_new(struct comp *c, uint64_t ino, struct inode **ret) CL_MUST_USE;
+int inode_insert_new(struct comp *c, uint64_t ino, uint32_t type, struct inode **ret) CL_MUST_USE;
 /* The number may be allocated again: lookups must not find this struct any more. */
 void inode_bury(struct inode *i);
 

@@ -81,3 +81,26 @@ check_PROGRAMS += tests/unit/test_format
 TESTS += tests/unit/test_format
 tests_unit_test_format_SOURCES = tests/unit/test_format.c
 tests_unit_test_format_LDADD = $(fs_test_libs)
+
+# Modules of the engine, one by one, on a store in memory.
+fs_module_tests = tests/unit/test_dir tests/unit/test_inode tests/unit/test_journal tests/unit/test_pagemap tests/unit/test_tree \
+	tests/unit/test_xattr
+check_PROGRAMS += $(fs_module_tests) tests/unit/test_store
+TESTS += $(fs_module_tests) tests/unit/test_store
+fs_module_sources = tests/unit/engine_fixture.h tests/model/memstore.c tests/model/memstore.h tests/model/ref.c tests/model/ref.h \
+	tests/model/ref_data.c
+
+tests_unit_test_dir_SOURCES = tests/unit/test_dir.c $(fs_module_sources)
+tests_unit_test_dir_LDADD = $(fs_test_libs)
+tests_unit_test_inode_SOURCES = tests/unit/test_inode.c $(fs_module_sources)
+tests_unit_test_inode_LDADD = $(fs_test_libs)
+tests_unit_test_journal_SOURCES = tests/unit/test_journal.c $(fs_module_sources)
+tests_unit_test_journal_LDADD = $(fs_test_libs)
+tests_unit_test_pagemap_SOURCES = tests/unit/test_pagemap.c $(fs_module_sources)
+tests_unit_test_pagemap_LDADD = $(fs_test_libs)
+tests_unit_test_store_SOURCES = tests/unit/test_store.c
+tests_unit_test_store_LDADD = $(fs_test_libs)
+tests_unit_test_tree_SOURCES = tests/unit/test_tree.c $(fs_module_sources)
+tests_unit_test_tree_LDADD = $(fs_test_libs)
+tests_unit_test_xattr_SOURCES = tests/unit/test_xattr.c $(fs_module_sources)
+tests_unit_test_xattr_LDADD = $(fs_test_libs)

@@ -67,11 +67,11 @@ suite_unit() { run unit check_in "$BUILD"; }
 suite_lint() { run lint scripts/lint.sh "$BUILD"; }
 suite_second_compiler() { run second_compiler with clang variant clang CC=clang; }
 suite_sanitizers() { run sanitizers variant asan --enable-sanitize=address,undefined; }
-suite_tsan() { run tsan variant tsan --enable-sanitize=thread; }
+suite_tsan() { TSAN_OPTIONS=suppressions=$top/scripts/tsan.supp run tsan variant tsan --enable-sanitize=thread; }
 
 suite_valgrind() {
 	# The suppression is for a string that libfuse 3.14 itself loses when a busy mount is detached.
-	CLOISON_TEST_SHORT=1 CLOISON_TEST_MEMORY=1 CK_FORK=no run valgrind with valgrind check_in "$BUILD" LOG_COMPILER=valgrind \
+	CLOISON_TEST_SHORT=1 CLOISON_TEST_MEMORY=1 KEYRING_TEST_STEP=97 CK_FORK=no run valgrind with valgrind check_in "$BUILD" LOG_COMPILER=valgrind \
 		LOG_FLAGS='-q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite --suppressions='"$top/scripts/valgrind.supp"
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* fsck.cloison: replays journals, verifies every page that a key is there for, and says what it could not look at. */
 #include "common/bytes.h"
+#include "common/file.h"
 #include "common/log.h"
 #include "fs/fs.h"
 #include "fs/seal.h"
@@ -281,6 +282,42 @@ static int check(struct fsck *k, struct fault *f)
 	return err;
 }
 
+/*
+ * The header has a spare, which nobody reads while the first copy is good. With every label's key, all of what was loaded is
+ * authenticated, and both copies can be written anew from it.
+ */
+static int check_header(struct fsck *k, struct fault *f)
+{
+	static const char *const names[2] = { "volume.json", "volume.json.bak" };
+	char *text[2] = { NULL, NULL };
+	size_t len[2] = { 0, 0 };
+	char what[160] = "";
+	int err = 0;
+
+	for (int i = 0; i < 2; i++) {
+		int e = file_read_all(store_dir_fd(k->store), names[i], KEYRING_FILE_MAX, &text[i], &len[i]);
+		if (e == -ENOMEM)
+			err = fault_set(f, e, CL_EXIT_FAILED, "out of memory");
+		else if (e && !what[0])
+			snprintf(what, sizeof what, "%s cannot be read: %s", names[i], strerror(-e));
+	}
+	if (!err && !what[0] && (len[0] != len[1] || memcmp(text[0], text[1], len[0])))
+		snprintf(what, sizeof what, "volume.json and its spare, volume.json.bak, differ: one of them is damaged or old");
+	free(text[0]);
+	free(text[1]);
+	if (err || !what[0])
+		return err;
+	bool fix = !k->no_write && k->n && k->n_open == k->n;
+	if (fix)
+		fix = !keyring_save(k->keyring, store_dir_fd(k->store), NULL);
+	report(k, "", what, fix);
+	if (fix)
+		k->check.ret_fixed++;
+	else
+		k->check.ret_errors++;
+	return 0;
+}
+
 /* For how many of the labels there was a key; of the others contents were not looked at. */
 static const char *keys_for(const struct fsck *k)
 {
@@ -326,6 +363,8 @@ static int run(struct fsck *k, struct fault *f)
 	list_compartments(k);
 	k->findings = json_array();
 	err = check(k, f);
+	if (!err)
+		err = check_header(k, f);
 	if (!err)
 		err = summary(k);
 	return err;

@@ -165,7 +165,8 @@ daemon_of() { # [MOUNTPOINT]: its process
 	cloison status --json "${1:-$M}" | sed -n 's/.*"pid": \([0-9]*\).*/\1/p'
 }
 
-gone() { ! [ -e "/proc/$1/stat" ] || [ "$(awk '{ print $3 }' "/proc/$1/stat" 2>/dev/null)" = Z ]; }
+# A process that has ended, or has closed all its files and is about to.
+gone() { [ -z "$(ls "/proc/$1/fd" 2>/dev/null)" ]; }
 
 # kill -9 of the daemon, and what an administrator then does; no check, no repair.
 crash_it() { # [MOUNTPOINT]

@@ -85,5 +85,13 @@ END
 	sync "$M/ts"
 	look
 	crash_it
+	"$PYTHON" - "$top/tests" "$V" "$passphrase" <<'END'
+import sys
+sys.path.insert(0, sys.argv[1])
+import reader
+with open(sys.argv[3], "rb") as f:
+    volume = reader.Volume(sys.argv[2], f.read(), {})
+assert any(volume.compartment(cid).lowers for cid in volume.keys), "no journal holds a record: this tests nothing"
+END
 	compare
 done
