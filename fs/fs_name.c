@@ -521,20 +521,20 @@ int fs_readdir(struct fs *fs, uint64_t dir, uint64_t off, bool plus, fs_readdir_
 		more = fn(arg, "..", &a, 2);
 		off = 2;
 	}
-	/* The directory's lock is not held while its children are looked at. */
 	pthread_rwlock_unlock(&d->lock);
 	while (!err && more) {
+		/* Locked until the child is counted, so that its number cannot become another file's; not while fn works. */
 		pthread_rwlock_rdlock(&d->lock);
 		err = S_ISDIR(d->mode) ? dir_next(d, off, &e) : -ENOENT;
+		bool hidden = !err && e.is_gate && !fs_comp_by_id(fs, e.gate);
+		if (!err && !hidden)
+			err = show_entry(fs, d, &e, plus, &a);
 		pthread_rwlock_unlock(&d->lock);
 		if (err)
 			break;
 		off = e.pos + 1;
-		if (e.is_gate && !fs_comp_by_id(fs, e.gate))
+		if (hidden)
 			continue;
-		err = show_entry(fs, d, &e, plus, &a);
-		if (err)
-			break;
 		more = fn(arg, e.name, &a, off);
 		if (!more && a.nlink)
 			inode_lookup_sub(fs_comp(fs, a.ino), a.ino & (((uint64_t)1 << FS_INO_BITS) - 1), 1);

@@ -166,9 +166,15 @@ static int run(struct rename *r, const char *name, unsigned flags)
 	err = check_loops(r, flags);
 	if (err)
 		return err;
-	/* Neither is one of the directories: that would have been a loop. */
+	/*
+	 * Neither is one of the directories: that would have been a loop. A directory first: the other may have a name in it, and
+	 * a listing holds the directory while it looks at what is in it.
+	 */
+	bool old_first = r->old && S_ISDIR(r->old->type);
+	if (old_first)
+		pthread_rwlock_wrlock(&r->old->lock);
 	pthread_rwlock_wrlock(&r->i->lock);
-	if (r->old)
+	if (r->old && !old_first)
 		pthread_rwlock_wrlock(&r->old->lock);
 	err = flags & RENAME_EXCHANGE ? exchange(r) : replace(r);
 	if (!err) {

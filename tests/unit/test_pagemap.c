@@ -26,8 +26,7 @@ static int seen(struct pagemap *pm, uint64_t object, uint64_t page)
 
 	if (!pagemap_read(pm, object, page, out))
 		return -1;
-	for (unsigned i = 1; i < CL_PAGE; i++)
-		ck_assert_uint_eq(out[i], out[0]);
+	ck_assert(!memcmp(out, out + 1, CL_PAGE - 1)); /* the same byte all over */
 	return out[0];
 }
 
@@ -213,7 +212,7 @@ START_TEST(test_many)
 
 	memset(newest, 0xff, sizeof newest);
 	ck_assert_int_eq(pagemap_new(&pm), 0);
-	for (unsigned step = 0; step < 20000; step++, seq++) {
+	for (unsigned step = 0; step < 12000; step++, seq++) {
 		uint64_t o = engine_rand(&rng) % OBJECTS, page = engine_rand(&rng) % PAGES;
 		uint8_t value = (uint8_t)engine_rand(&rng);
 		struct pagebuf *b = filled(pm, value);
