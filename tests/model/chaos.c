@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Chaos: threads that do anything to one small tree, without a model. What must hold whatever happens: nobody waits for ever, no
- * error speaks of damage, no page is torn between two writers, and in the end names, link counts and parents agree.
+ * Chaos: threads that do anything to one small tree, without a model. What must hold whatever happens: nobody waits
+ * for ever, no error speaks of damage, no page is torn between two writers, and in the end names, link counts and
+ * parents agree.
  */
 #include "tests/model/run.h"
 
@@ -52,7 +53,8 @@ static void name_of(struct chaos *c, char *name)
 /* An error that two threads may give each other. */
 static void allow(struct chaos *c, int64_t r)
 {
-	static const int fine[] = { ENOENT, EEXIST, ENOTEMPTY, ENOTDIR, EISDIR, EINVAL, EPERM, ESTALE, EMLINK, ENXIO, ENODATA };
+	static const int fine[] = { ENOENT, EEXIST, ENOTEMPTY, ENOTDIR, EISDIR, EINVAL,
+				    EPERM,  ESTALE, EMLINK,    ENXIO,   ENODATA };
 
 	if (r >= 0)
 		return;
@@ -251,7 +253,8 @@ static bool count(void *arg, const char *name, const struct fs_attr *a, uint64_t
 		return true;
 	if (!strcmp(name, "..")) {
 		if (a->ino != s->v[s->at].parent)
-			drive_fail(&s->c->d, "\"..\" of %llu is %llu, expected %llu", ULL(s->v[s->at].ino), ULL(a->ino), ULL(s->v[s->at].parent));
+			drive_fail(&s->c->d, "\"..\" of %llu is %llu, expected %llu", ULL(s->v[s->at].ino), ULL(a->ino),
+				   ULL(s->v[s->at].parent));
 		return true;
 	}
 	struct found *f = entry_of(s, a->ino);
@@ -292,8 +295,8 @@ static void check_tree(struct chaos *c)
 			fs_forget(c->d.fs, f->ino, f->names);
 		uint32_t want = S_ISDIR(f->mode) ? 2 + f->subdirs : f->names;
 		if (f->nlink != want || (S_ISDIR(f->mode) && f->names != 1))
-			drive_fail(&c->d, "inode %llu, mode %o: link count %u, expected %u; %u names", ULL(f->ino), f->mode, f->nlink, want,
-				   f->names);
+			drive_fail(&c->d, "inode %llu, mode %o: link count %u, expected %u; %u names", ULL(f->ino),
+				   f->mode, f->nlink, want, f->names);
 	}
 	drive_expect(&c->d, fs_statfs(c->d.fs, &space), 0);
 	drive_expect(&c->d, (int64_t)(space.files - space.ffree), (int64_t)s.n);

@@ -99,7 +99,8 @@ void run_crash(const struct profile *p, uint64_t seed, unsigned rounds, bool tra
 		pid_t pid = fork();
 		if (pid == 0)
 			live_and_die(&v, &d, board, n, calls);
-		if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) != CUT_EXIT) {
+		if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status) ||
+		    WEXITSTATUS(status) != CUT_EXIT) {
 			snprintf(d.what, sizeof d.what, "round %u", round);
 			drive_fail(&d, "the child ended with status %x", (unsigned)status);
 		}

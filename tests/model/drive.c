@@ -108,8 +108,9 @@ void drive_fail(struct drive *d, const char *fmt, ...)
 	va_list ap;
 
 	fflush(stdout);
-	fprintf(stderr, "model: profile %s, seed %llu%s%s, operation %llu: %s\n       ", d->p->name, (unsigned long long)d->seed,
-		*d->prefix ? ", thread " : "", d->prefix, (unsigned long long)d->ref->op, d->what);
+	fprintf(stderr, "model: profile %s, seed %llu%s%s, operation %llu: %s\n       ", d->p->name,
+		(unsigned long long)d->seed, *d->prefix ? ", thread " : "", d->prefix, (unsigned long long)d->ref->op,
+		d->what);
 	va_start(ap, fmt);
 	vfprintf(stderr, fmt, ap);
 	va_end(ap);
@@ -121,15 +122,16 @@ void drive_fail(struct drive *d, const char *fmt, ...)
 void drive_expect(struct drive *d, int64_t got, int64_t want)
 {
 	if (got != want)
-		drive_fail(d, "the engine says %lld (%s), expected %lld (%s)", (long long)got, got < 0 ? strerror((int)-got) : "-",
-			   (long long)want, want < 0 ? strerror((int)-want) : "-");
+		drive_fail(d, "the engine says %lld (%s), expected %lld (%s)", (long long)got,
+			   got < 0 ? strerror((int)-got) : "-", (long long)want, want < 0 ? strerror((int)-want) : "-");
 }
 
 static void compare_number(struct drive *d, const struct ref_inode *i, const char *what, uint64_t got, uint64_t want)
 {
 	if (got != want)
 		drive_fail(d, "inode %llu: %s is %llu (%llx), expected %llu (%llx)", (unsigned long long)i->ino, what,
-			   (unsigned long long)got, (unsigned long long)got, (unsigned long long)want, (unsigned long long)want);
+			   (unsigned long long)got, (unsigned long long)got, (unsigned long long)want,
+			   (unsigned long long)want);
 }
 
 static int64_t ms_of(struct timespec t)
@@ -137,7 +139,8 @@ static int64_t ms_of(struct timespec t)
 	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static void compare_time(struct drive *d, struct ref_inode *i, unsigned which, unsigned what, struct timespec got, struct timespec *want)
+static void compare_time(struct drive *d, struct ref_inode *i, unsigned which, unsigned what, struct timespec got,
+			 struct timespec *want)
 {
 	static const char *const names[] = { "atime", "mtime", "ctime", "btime" };
 	struct timespec now;
@@ -146,8 +149,8 @@ static void compare_time(struct drive *d, struct ref_inode *i, unsigned which, u
 	if (i->unknown & which) {
 		clock_gettime(CLOCK_REALTIME, &now);
 		if (what & which && (ms_of(got) < ms_of(d->before) - CLOCK_SLACK_MS || ms_of(got) > ms_of(now) + 1))
-			drive_fail(d, "inode %llu: %s was not set to now: %lld ms", (unsigned long long)i->ino, names[n],
-				   (long long)(ms_of(got) - ms_of(now)));
+			drive_fail(d, "inode %llu: %s was not set to now: %lld ms", (unsigned long long)i->ino,
+				   names[n], (long long)(ms_of(got) - ms_of(now)));
 		*want = got;
 		i->unknown &= ~which;
 	} else if (got.tv_sec != want->tv_sec || got.tv_nsec != want->tv_nsec) {
@@ -172,8 +175,8 @@ void drive_adopt(struct drive *d, struct ref_inode *i, const struct fs_attr *a)
 		d->n_generations = cap;
 	}
 	if (!d->adopting && d->generations[n] == a->generation)
-		drive_fail(d, "inode %llu was given out again with generation %u, as before %u", (unsigned long long)a->ino, a->generation,
-			   d->generations[n]);
+		drive_fail(d, "inode %llu was given out again with generation %u, as before %u",
+			   (unsigned long long)a->ino, a->generation, d->generations[n]);
 	d->generations[n] = a->generation;
 }
 
@@ -209,12 +212,13 @@ static void compare_touched(struct drive *d)
 		int err = fs_getattr(d->fs, i->ino, &a);
 		if (i->dead) {
 			/*
-			 * Another may have been given the number meanwhile, but not with this generation; and another thread that
-			 * lists the directory may still hold it for a moment.
+			 * Another may have been given the number meanwhile, but not with this generation; and another
+			 * thread that lists the directory may still hold it for a moment.
 			 */
 			bool held = !d->alone && a.nlink == 0;
 			if (err != -ESTALE && (err || (a.generation == i->generation && !held)))
-				drive_fail(d, "inode %llu should be gone; getattr says %s", (unsigned long long)i->ino, strerror(-err));
+				drive_fail(d, "inode %llu should be gone; getattr says %s", (unsigned long long)i->ino,
+					   strerror(-err));
 			continue;
 		}
 		if (err)
@@ -259,7 +263,8 @@ static void sync_step(struct drive *d)
 void drive_step(struct drive *d)
 {
 	const struct profile *p = d->p;
-	uint64_t n = drive_below(d, p->make + p->remove + p->rename + p->attr + p->xattr + p->data + p->cut + p->list + p->sync);
+	uint64_t n = drive_below(d, p->make + p->remove + p->rename + p->attr + p->xattr + p->data + p->cut + p->list +
+					    p->sync);
 	bool full = d->ref->sets[REF_ALL].n >= p->max_inodes;
 	enum { MAKE, REMOVE, RENAME };
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The driver: draws operations, does them in the reference and, through fs/fs.h, in the engine, and compares. All choices come
- * from the seed and the reference alone: with fs NULL the same operations run in the reference only, which is how a
- * process learns what another one did before it died.
+ * The driver: draws operations, does them in the reference and, through fs/fs.h, in the engine, and compares. All
+ * choices come from the seed and the reference alone: with fs NULL the same operations run in the reference only, which
+ * is how a process learns what another one did before it died.
  */
 #ifndef CLOISON_TESTS_MODEL_DRIVE_H
 #define CLOISON_TESTS_MODEL_DRIVE_H
@@ -51,7 +51,7 @@ void drive_done(struct drive *d);
 void drive_step(struct drive *d);
 /* The whole tree below the reference's root, compared. */
 void drive_verify(struct drive *d);
-/* After a crash: what has not changed since operation since must be there. Nothing else is compared, but all is read. */
+/* After a crash: what has not changed since that operation must be there. The rest is not compared, but all is read. */
 void drive_verify_since(struct drive *d, uint64_t since);
 
 /* Families of operations (drive_name.c, drive_data.c, drive_attr.c). */

@@ -14,7 +14,8 @@ static struct timespec some_time(struct drive *d)
 {
 	/* Also before 1970, and far ahead; never near now, where the rules of relatime would hang on the clock. */
 	static const int64_t secs[] = { -2, 0, 1, 1000000000, 4294967296, 17000000000, -1000000000 };
-	return (struct timespec){ .tv_sec = secs[drive_below(d, CL_ARRAY_LEN(secs))], .tv_nsec = (long)drive_below(d, 1000000000) };
+	return (struct timespec){ .tv_sec = secs[drive_below(d, CL_ARRAY_LEN(secs))],
+				  .tv_nsec = (long)drive_below(d, 1000000000) };
 }
 
 static void setattr_step(struct drive *d, struct ref_inode *i)
@@ -50,7 +51,8 @@ static void readlink_step(struct drive *d, struct ref_inode *i)
 		return;
 	drive_expect(d, fs_readlink(d->fs, i->ino, buf), S_ISLNK(i->mode) ? 0 : -EINVAL);
 	if (i->target && strcmp(buf, i->target))
-		drive_fail(d, "target is \"%.100s\" of %zu bytes, expected %zu bytes", buf, strlen(buf), strlen(i->target));
+		drive_fail(d, "target is \"%.100s\" of %zu bytes, expected %zu bytes", buf, strlen(buf),
+			   strlen(i->target));
 }
 
 static void xattr_name(struct drive *d, const struct ref_inode *i, char *name)
@@ -73,7 +75,8 @@ static void xattr_name(struct drive *d, const struct ref_inode *i, char *name)
 	} else if (kind < 96) {
 		strcpy(name, "security.capability");
 	} else {
-		static const char *const odd[] = { "user.cloison.label", "user.cloison.marking", "system.other", "nothing", "" };
+		static const char *const odd[] = { "user.cloison.label", "user.cloison.marking", "system.other",
+						   "nothing", "" };
 		strcpy(name, odd[n % CL_ARRAY_LEN(odd)]);
 	}
 }
@@ -128,7 +131,9 @@ static void xattr_step(struct drive *d, struct ref_inode *i)
 	static const int kinds[] = { 0, 0, 0, XATTR_CREATE, XATTR_REPLACE };
 	int flags = kinds[drive_below(d, CL_ARRAY_LEN(kinds))];
 	uint64_t kind = drive_below(d, 100);
-	size_t len = kind < 50 ? drive_below(d, 40) : kind < 85 ? drive_below(d, 6000) : drive_below(d, FS_XATTR_VALUE_MAX + 2);
+	size_t len = kind < 50   ? drive_below(d, 40)
+		     : kind < 85 ? drive_below(d, 6000)
+				 : drive_below(d, FS_XATTR_VALUE_MAX + 2);
 	char name[300];
 
 	xattr_name(d, i, name);

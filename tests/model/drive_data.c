@@ -32,7 +32,8 @@ static uint64_t place(struct drive *d, const struct ref_inode *i)
 		static const uint64_t spans[] = { 1, 128, 16384, 2097152, 268435456 };
 		off = drive_below(d, d->p->far);
 		if (kind < 50)
-			off = CL_MIN(d->p->far, spans[drive_below(d, CL_ARRAY_LEN(spans))] * CL_PAGE * (1 + drive_below(d, 3)));
+			off = CL_MIN(d->p->far,
+				     spans[drive_below(d, CL_ARRAY_LEN(spans))] * CL_PAGE * (1 + drive_below(d, 3)));
 		off -= CL_MIN(off, drive_below(d, 3) * (kind & 1 ? CL_PAGE : 100));
 	} else if (kind < 30) {
 		off = off / CL_PAGE * CL_PAGE;
@@ -102,9 +103,14 @@ static void truncate_step(struct drive *d, struct ref_inode *i, bool less)
 
 static void fallocate_step(struct drive *d, struct ref_inode *i, bool less)
 {
-	static const int modes[] = { 0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-				     FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, FALLOC_FL_ZERO_RANGE,
-				     FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, FALLOC_FL_COLLAPSE_RANGE };
+	static const int modes[] = { 0,
+				     FALLOC_FL_KEEP_SIZE,
+				     FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				     FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				     FALLOC_FL_ZERO_RANGE,
+				     FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
+				     FALLOC_FL_PUNCH_HOLE,
+				     FALLOC_FL_COLLAPSE_RANGE };
 	int mode = less ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE : modes[drive_below(d, CL_ARRAY_LEN(modes))];
 	uint64_t off = place(d, i), len = length(d);
 
@@ -139,7 +145,8 @@ static void copy_step(struct drive *d, struct ref_inode *from)
 
 	if (to->size > ((uint64_t)1 << 46) || to_off >= FS_FILE_MAX)
 		return;
-	drive_say(d, "copy %llu from %llu + %llu to %llu + %llu", ULL(n), ULL(from->ino), ULL(from_off), ULL(to->ino), ULL(to_off));
+	drive_say(d, "copy %llu from %llu + %llu to %llu + %llu", ULL(n), ULL(from->ino), ULL(from_off), ULL(to->ino),
+		  ULL(to_off));
 	ssize_t want = ref_copy(d->ref, from, from_off, to, to_off, n);
 	if (d->fs)
 		drive_expect(d, fs_copy(d->fs, from->ino, from_off, to->ino, to_off, n), want);
@@ -152,7 +159,8 @@ void drive_data(struct drive *d, unsigned kind)
 	if (!i || i->shared)
 		return;
 	if (kind == 1)
-		return drive_chance(d, 60) ? truncate_step(d, i, drive_chance(d, 80)) : fallocate_step(d, i, drive_chance(d, 70));
+		return drive_chance(d, 60) ? truncate_step(d, i, drive_chance(d, 80))
+					   : fallocate_step(d, i, drive_chance(d, 70));
 	switch (drive_below(d, 20)) {
 	case 0: case 1: case 2: case 3: case 4: case 5:
 		return read_step(d, i);
@@ -189,12 +197,14 @@ void drive_contents(struct drive *d, struct ref_inode *i)
 			size_t n = (size_t)CL_MIN(hole - at, PIECE);
 			ssize_t got = fs_read(d->fs, i->ino, d->out, n, at);
 			if (got != (ssize_t)n)
-				drive_fail(d, "inode %llu: read of %zu at %llu gives %zd", ULL(i->ino), n, ULL(at), got);
+				drive_fail(d, "inode %llu: read of %zu at %llu gives %zd", ULL(i->ino), n, ULL(at),
+					   got);
 			for (size_t k = 0; k < n; k += CL_PAGE, page++) {
 				size_t part = CL_MIN(n - k, CL_PAGE);
 				if (page >= i->n_pages || i->pages[page].no != (at + k) / CL_PAGE ||
 				    memcmp(i->pages[page].data, d->out + k, part))
-					drive_fail(d, "inode %llu: contents differ in page %llu", ULL(i->ino), ULL((at + k) / CL_PAGE));
+					drive_fail(d, "inode %llu: contents differ in page %llu", ULL(i->ino),
+						   ULL((at + k) / CL_PAGE));
 			}
 			at += n;
 		}

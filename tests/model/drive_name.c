@@ -29,11 +29,12 @@ static void known(struct ref_inode *i)
 
 static void make(struct drive *d)
 {
-	static const uint32_t types[] = { S_IFREG, S_IFREG, S_IFREG, S_IFREG, S_IFREG, S_IFDIR, S_IFDIR, S_IFIFO, S_IFSOCK, S_IFLNK,
-					  S_IFLNK, S_IFCHR };
+	static const uint32_t types[] = { S_IFREG, S_IFREG, S_IFREG,  S_IFREG, S_IFREG, S_IFDIR,
+					  S_IFDIR, S_IFIFO, S_IFSOCK, S_IFLNK, S_IFLNK, S_IFCHR };
 	struct ref_inode *dir = drive_chance(d, 99) ? drive_dir(d) : drive_pick(d, REF_ALL), *i = NULL;
 	uint32_t mode = types[drive_below(d, CL_ARRAY_LEN(types))] | (uint32_t)(drive_rand(d) & 07777);
-	struct fs_cred cred = { (uint32_t)drive_below(d, 3) * 1000, (uint32_t)drive_below(d, 3) * 100, (uint32_t)(drive_rand(d) & 077) };
+	struct fs_cred cred = { (uint32_t)drive_below(d, 3) * 1000, (uint32_t)drive_below(d, 3) * 100,
+				(uint32_t)(drive_rand(d) & 077) };
 	size_t len = drive_chance(d, 50) ? drive_below(d, 60) : drive_below(d, FS_SYMLINK_MAX + 2);
 	char name[NAME], *target = (char *)d->buf;
 	struct fs_attr a;
@@ -99,7 +100,7 @@ static void lookup(struct drive *d)
 	struct fs_attr a;
 
 	drive_pick_name(d, dir, 70, name);
-	/* Of a directory that is gone, and above what is ours, we know no parent; "." and ".." of other things nobody asks for. */
+	/* Of a directory that is gone, and above what is ours, we know no parent; of other things nobody asks for one. */
 	if (!strcmp(name, "..") && (!dir->nlink || dir == d->ref->root || dir->shared))
 		return;
 	if (name[0] == '.' && !S_ISDIR(dir->mode))
@@ -175,7 +176,8 @@ static void rename_step(struct drive *d)
 	struct ref_dirent *a = ref_find(from, name), *b = ref_find(to, newname);
 	if ((a && a->to->shared) || (b && b->to->shared))
 		return;
-	drive_say(d, "rename %llu/\"%.60s\" to %llu/\"%.60s\", flags %u", ULL(from->ino), name, ULL(to->ino), newname, flags);
+	drive_say(d, "rename %llu/\"%.60s\" to %llu/\"%.60s\", flags %u", ULL(from->ino), name, ULL(to->ino), newname,
+		  flags);
 	int want = ref_rename(d->ref, from, name, to, newname, flags);
 	if (d->fs)
 		drive_expect(d, fs_rename(d->fs, from->ino, name, to->ino, newname, flags), want);
@@ -275,7 +277,8 @@ void drive_list(struct drive *d)
 {
 	struct ref_inode *dir = drive_dir(d);
 	struct listing l = { .d = d, .dir = dir, .plus = drive_chance(d, 40) };
-	unsigned piece = drive_chance(d, 30) ? 1u << 30 : 1 + (unsigned)(dir->n_entries / 20 + drive_below(d, dir->n_entries));
+	unsigned piece =
+		drive_chance(d, 30) ? 1u << 30 : 1 + (unsigned)(dir->n_entries / 20 + drive_below(d, dir->n_entries));
 	uint64_t start = d->ref->op;
 	bool change = drive_chance(d, 50) && !dir->shared;
 
@@ -299,7 +302,8 @@ void drive_list(struct drive *d)
 			} else if (!e) {
 				int want = ref_make(d->ref, dir, name, S_IFREG | 0600, NULL, &cred, &i);
 				if (d->fs)
-					drive_expect(d, fs_make(d->fs, dir->ino, name, S_IFREG | 0600, NULL, &cred, &a), want);
+					drive_expect(d, fs_make(d->fs, dir->ino, name, S_IFREG | 0600, NULL, &cred, &a),
+						     want);
 				if (!want) {
 					known(i);
 					if (d->fs)

@@ -231,7 +231,7 @@ static int mem_list(struct store *s, const char *dir, int (*fn)(void *arg, const
 {
 	int err = 0;
 
-	/* fn may call us: the lock is not held over it, and nobody changes the folder meanwhile but fn itself, from the end on. */
+	/* fn may call us: no lock over it. Nobody but fn itself changes the folder meanwhile, so we go from its end. */
 	lock(s);
 	struct ref_dirent *e = strcmp(dir, ".") ? ref_find(of(s)->dir, dir) : NULL;
 	struct ref_inode *d = strcmp(dir, ".") ? e ? e->to : NULL : of(s)->dir;

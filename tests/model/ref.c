@@ -391,8 +391,8 @@ static void moved(struct ref_inode *i, struct ref_inode *from, struct ref_inode 
 	i->parent = to;
 }
 
-static int replace(struct ref *r, struct ref_inode *from, struct ref_dirent *src, struct ref_inode *to, struct ref_dirent *dst,
-		   const char *newname)
+static int replace(struct ref *r, struct ref_inode *from, struct ref_dirent *src, struct ref_inode *to,
+		   struct ref_dirent *dst, const char *newname)
 {
 	struct ref_inode *i = src->to, *old = dst ? dst->to : NULL;
 
@@ -416,7 +416,8 @@ static int replace(struct ref *r, struct ref_inode *from, struct ref_dirent *src
 	return 0;
 }
 
-int ref_rename(struct ref *r, struct ref_inode *from, const char *name, struct ref_inode *to, const char *newname, unsigned flags)
+int ref_rename(struct ref *r, struct ref_inode *from, const char *name, struct ref_inode *to, const char *newname,
+	       unsigned flags)
 {
 	ref_touch(r, from, REF_LOOK);
 	ref_touch(r, to, REF_LOOK);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The reference: a POSIX tree in plain memory, against which the engine is compared. Simple before all: sorted arrays, no
- * cleverness. Results are 0 or negative errno, as fs/fs.h has them; contents are never shared.
+ * The reference: a POSIX tree in plain memory, against which the engine is compared. Simple before all: sorted arrays,
+ * no cleverness. Results are 0 or negative errno, as fs/fs.h has them; contents are never shared.
  *
  * What an operation changes or looks at is put on the list `touched`; the driver then compares exactly that.
  */
@@ -98,10 +98,12 @@ struct ref_inode *ref_share(struct ref *r, const struct fs_attr *a);
 int ref_lookup(struct ref *r, struct ref_inode *dir, const char *name, struct ref_inode **ret);
 int ref_make(struct ref *r, struct ref_inode *dir, const char *name, uint32_t mode, const char *target,
 	     const struct fs_cred *cred, struct ref_inode **ret);
-int ref_tmpfile(struct ref *r, struct ref_inode *dir, uint32_t mode, const struct fs_cred *cred, struct ref_inode **ret);
+int ref_tmpfile(struct ref *r, struct ref_inode *dir, uint32_t mode, const struct fs_cred *cred,
+		struct ref_inode **ret);
 int ref_link(struct ref *r, struct ref_inode *i, struct ref_inode *dir, const char *name);
 int ref_remove(struct ref *r, struct ref_inode *dir, const char *name, bool want_dir);
-int ref_rename(struct ref *r, struct ref_inode *from, const char *name, struct ref_inode *to, const char *newname, unsigned flags);
+int ref_rename(struct ref *r, struct ref_inode *from, const char *name, struct ref_inode *to, const char *newname,
+	       unsigned flags);
 
 int ref_setattr(struct ref *r, struct ref_inode *i, unsigned set, const struct fs_attr *a);
 int ref_setxattr(struct ref *r, struct ref_inode *i, const char *name, const void *value, size_t size, int flags);
@@ -116,7 +118,8 @@ ssize_t ref_write(struct ref *r, struct ref_inode *i, const void *buf, size_t n,
 int ref_truncate(struct ref *r, struct ref_inode *i, uint64_t size);
 int ref_fallocate(struct ref *r, struct ref_inode *i, int mode, uint64_t off, uint64_t len);
 int ref_seek(const struct ref_inode *i, uint64_t off, int whence, uint64_t *ret);
-ssize_t ref_copy(struct ref *r, struct ref_inode *from, uint64_t from_off, struct ref_inode *to, uint64_t to_off, size_t n);
+ssize_t ref_copy(struct ref *r, struct ref_inode *from, uint64_t from_off, struct ref_inode *to, uint64_t to_off,
+		 size_t n);
 /* Access time by the rules of relatime. */
 void ref_accessed(struct ref *r, struct ref_inode *i);
 

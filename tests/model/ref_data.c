@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The reference tree: contents of files. A page is stored from the first write to it until it is cut off or punched out. */
+/* The reference tree: contents of files. A page is stored from its first write until it is cut off or punched out. */
 #include "tests/model/ref.h"
 
 #include <linux/falloc.h>
@@ -169,7 +169,8 @@ int ref_fallocate(struct ref *r, struct ref_inode *i, int mode, uint64_t off, ui
 		return -EINVAL;
 	if (!S_ISREG(i->mode))
 		return S_ISDIR(i->mode) ? -EISDIR : -ENODEV;
-	if ((what == FALLOC_FL_PUNCH_HOLE && !keep) || (what && what != FALLOC_FL_PUNCH_HOLE && what != FALLOC_FL_ZERO_RANGE))
+	if ((what == FALLOC_FL_PUNCH_HOLE && !keep) ||
+	    (what && what != FALLOC_FL_PUNCH_HOLE && what != FALLOC_FL_ZERO_RANGE))
 		return -EOPNOTSUPP;
 	if (what != FALLOC_FL_PUNCH_HOLE && off + len > FS_FILE_MAX)
 		return -EFBIG;
@@ -206,7 +207,8 @@ int ref_seek(const struct ref_inode *i, uint64_t off, int whence, uint64_t *ret)
 	return 0;
 }
 
-ssize_t ref_copy(struct ref *r, struct ref_inode *from, uint64_t from_off, struct ref_inode *to, uint64_t to_off, size_t n)
+ssize_t ref_copy(struct ref *r, struct ref_inode *from, uint64_t from_off, struct ref_inode *to, uint64_t to_off,
+		 size_t n)
 {
 	ref_touch(r, from, REF_LOOK);
 	ref_touch(r, to, REF_LOOK);

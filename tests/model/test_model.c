@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Model-based test: random operations on the engine and on a reference in memory, compared after each. Fixed seeds, and a fresh
- * one that is printed. What failed is repeated with the --seed, --profile and --mode that the complaint names.
+ * Model-based test: random operations on the engine and on a reference in memory, compared after each. Fixed seeds,
+ * and a fresh one that is printed. What failed is repeated with the --seed, --profile and --mode that the lines before
+ * the complaint name.
  */
 #include "tests/model/run.h"
 
@@ -19,18 +20,24 @@
 #define OPS 20000u /* of a profile and seed; crash rounds and threads take their number from it */
 
 static const struct profile profiles[] = {
-	{ .name = "mixed", .names = 40, .depth = 20, .big = 4, .sparse = 5, .far = 4 * GIB, .max_inodes = 400, .max_pages = 4000,
-	  .make = 20, .remove = 10, .rename = 8, .attr = 8, .xattr = 8, .data = 35, .cut = 6, .list = 2, .sync = 4 },
-	{ .name = "large", .names = 6, .depth = 0, .big = 40, .sparse = 2, .far = GIB, .max_inodes = 12, .max_pages = 9000,
-	  .make = 4, .remove = 2, .rename = 2, .attr = 1, .xattr = 1, .data = 70, .cut = 10, .list = 0, .sync = 6 },
-	{ .name = "sparse", .names = 8, .depth = 0, .big = 3, .sparse = 60, .far = 40 * GIB, .max_inodes = 20, .max_pages = 4000,
-	  .make = 4, .remove = 2, .rename = 1, .attr = 1, .xattr = 0, .data = 70, .cut = 16, .list = 0, .sync = 6 },
-	{ .name = "names", .names = 6000, .depth = 0, .big = 0, .sparse = 0, .far = 0, .max_inodes = 5000, .max_pages = 1000,
-	  .make = 60, .remove = 18, .rename = 10, .attr = 2, .xattr = 1, .data = 3, .cut = 1, .list = 1, .sync = 1 },
-	{ .name = "deep", .names = 12, .depth = 80, .big = 0, .sparse = 0, .far = 0, .max_inodes = 1500, .max_pages = 500,
-	  .make = 45, .remove = 10, .rename = 30, .attr = 4, .xattr = 2, .data = 4, .cut = 1, .list = 2, .sync = 2 },
-	{ .name = "xattrs", .names = 10, .depth = 10, .big = 0, .sparse = 0, .far = 0, .max_inodes = 40, .max_pages = 300,
-	  .make = 8, .remove = 4, .rename = 2, .attr = 20, .xattr = 55, .data = 6, .cut = 1, .list = 1, .sync = 3 },
+	{ .name = "mixed", .names = 40, .depth = 20, .big = 4, .sparse = 5, .far = 4 * GIB,
+	  .max_inodes = 400, .max_pages = 4000, .make = 20, .remove = 10, .rename = 8, .attr = 8,
+	  .xattr = 8, .data = 35, .cut = 6, .list = 2, .sync = 4 },
+	{ .name = "large", .names = 6, .depth = 0, .big = 40, .sparse = 2, .far = GIB,
+	  .max_inodes = 12, .max_pages = 9000, .make = 4, .remove = 2, .rename = 2, .attr = 1,
+	  .xattr = 1, .data = 70, .cut = 10, .list = 0, .sync = 6 },
+	{ .name = "sparse", .names = 8, .depth = 0, .big = 3, .sparse = 60, .far = 40 * GIB,
+	  .max_inodes = 20, .max_pages = 4000, .make = 4, .remove = 2, .rename = 1, .attr = 1,
+	  .xattr = 0, .data = 70, .cut = 16, .list = 0, .sync = 6 },
+	{ .name = "names", .names = 6000, .depth = 0, .big = 0, .sparse = 0, .far = 0,
+	  .max_inodes = 5000, .max_pages = 1000, .make = 60, .remove = 18, .rename = 10, .attr = 2,
+	  .xattr = 1, .data = 3, .cut = 1, .list = 1, .sync = 1 },
+	{ .name = "deep", .names = 12, .depth = 80, .big = 0, .sparse = 0, .far = 0,
+	  .max_inodes = 1500, .max_pages = 500, .make = 45, .remove = 10, .rename = 30, .attr = 4,
+	  .xattr = 2, .data = 4, .cut = 1, .list = 2, .sync = 2 },
+	{ .name = "xattrs", .names = 10, .depth = 10, .big = 0, .sparse = 0, .far = 0,
+	  .max_inodes = 40, .max_pages = 300, .make = 8, .remove = 4, .rename = 2, .attr = 20,
+	  .xattr = 55, .data = 6, .cut = 1, .list = 1, .sync = 3 },
 };
 
 static atomic_bool complaints;
@@ -52,11 +59,12 @@ static void round_of(const struct options *o, uint64_t seed, uint64_t ops)
 	ops = ops * o->scale / 100;
 	for (size_t k = 0; k < CL_ARRAY_LEN(profiles); k++) {
 		const struct profile *p = &profiles[k];
-		/* Every other one with the engine's own thread; a seed decides by itself, so that it can be repeated. */
+		/* Every other one with the engine's own thread; the seed decides, so that it can be repeated. */
 		bool background = (seed + k) % 2;
 		uint64_t n = o->ops ? o->ops : !strcmp(p->name, "large") ? ops / 4 + 1 : ops;
 		if (wanted(o, p, "plain")) {
-			printf("plain: profile %s, seed %llu, %llu operations\n", p->name, (unsigned long long)seed, (unsigned long long)n);
+			printf("plain: profile %s, seed %llu, %llu operations\n", p->name, (unsigned long long)seed,
+			       (unsigned long long)n);
 			fflush(stdout);
 			run_plain(p, seed, n, background, o->trace);
 		}
@@ -69,8 +77,8 @@ static void round_of(const struct options *o, uint64_t seed, uint64_t ops)
 		if (wanted(o, p, "threads")) {
 			unsigned threads = o->threads ? o->threads : 4 + (unsigned)(seed % 5);
 			n = n / 3 / threads + 1;
-			printf("threads: profile %s, seed %llu, %u threads, %llu operations each\n", p->name, (unsigned long long)seed,
-			       threads, (unsigned long long)n);
+			printf("threads: profile %s, seed %llu, %u threads, %llu operations each\n", p->name,
+			       (unsigned long long)seed, threads, (unsigned long long)n);
 			fflush(stdout);
 			run_threads(p, seed, threads, n);
 		}
@@ -78,7 +86,8 @@ static void round_of(const struct options *o, uint64_t seed, uint64_t ops)
 	if (!o->profile && (!o->mode || !strcmp(o->mode, "chaos"))) {
 		uint64_t n = o->ops ? o->ops : ops;
 		unsigned threads = o->threads ? o->threads : 6;
-		printf("chaos: seed %llu, %u threads, %llu operations each\n", (unsigned long long)seed, threads, (unsigned long long)n);
+		printf("chaos: seed %llu, %u threads, %llu operations each\n", (unsigned long long)seed, threads,
+		       (unsigned long long)n);
 		fflush(stdout);
 		run_chaos(&profiles[0], seed, threads, n);
 	}
@@ -96,8 +105,11 @@ static void log_line_seen(enum log_level level, const char *line, void *arg)
 
 static int usage(const char *argv0)
 {
-	fprintf(stderr, "usage: %s [--seed N] [--ops N] [--profile NAME] [--mode plain|crash|threads|chaos] [--threads N] [--short | --long] "
-		"[--memory] [--trace]\n", argv0);
+	fprintf(stderr,
+		"usage: %s [--seed N] [--ops N] [--profile NAME] [--mode plain|crash|threads|chaos] [--threads N] "
+		"[--short | --long] "
+		"[--memory] [--trace]\n",
+		argv0);
 	return 2;
 }
 

@@ -179,11 +179,35 @@ START_TEST(test_malformed)
 		unsigned off, len;
 		uint64_t value;
 	} bad[] = {
-		{ 0, 4, 07777 }, { 0, 4, 0170000 | 0644 }, { 0, 4, 0030000 | 0644 }, { 0, 4, S_IFREG | 0200000 }, { 0, 4, UINT32_MAX },
-		{ 4, 4, 0 }, { 4, 4, 4 | 2 }, { 4, 4, 1 | 2 }, { 4, 4, 0x80000002 }, { 32, 8, FS_FILE_MAX + 1 }, { 32, 8, UINT64_MAX },
-		{ 48, 4, 1000000000 }, { 60, 4, UINT32_MAX }, { 72, 4, 1000000000 }, { 84, 4, 1000000000 }, { 88, 8, 15 }, { 88, 8, 1 },
-		{ 88, 8, 0 }, { 88, 8, (uint64_t)1 << 63 }, { 96, 1, 6 }, { 96, 1, 255 }, { 192, 8, 0 }, { 192, 8, 15 },
-		{ 192, 8, UINT64_MAX }, { 200, 1, 6 }, { 272, 2, 233 }, { 274, 2, 233 }, { 272, 2, 0xffff }, { 274, 2, 0xffff },
+		{ 0, 4, 07777 },
+		{ 0, 4, 0170000 | 0644 },
+		{ 0, 4, 0030000 | 0644 },
+		{ 0, 4, S_IFREG | 0200000 },
+		{ 0, 4, UINT32_MAX },
+		{ 4, 4, 0 },
+		{ 4, 4, 4 | 2 },
+		{ 4, 4, 1 | 2 },
+		{ 4, 4, 0x80000002 },
+		{ 32, 8, FS_FILE_MAX + 1 },
+		{ 32, 8, UINT64_MAX },
+		{ 48, 4, 1000000000 },
+		{ 60, 4, UINT32_MAX },
+		{ 72, 4, 1000000000 },
+		{ 84, 4, 1000000000 },
+		{ 88, 8, 15 },
+		{ 88, 8, 1 },
+		{ 88, 8, 0 },
+		{ 88, 8, (uint64_t)1 << 63 },
+		{ 96, 1, 6 },
+		{ 96, 1, 255 },
+		{ 192, 8, 0 },
+		{ 192, 8, 15 },
+		{ 192, 8, UINT64_MAX },
+		{ 200, 1, 6 },
+		{ 272, 2, 233 },
+		{ 274, 2, 233 },
+		{ 272, 2, 0xffff },
+		{ 274, 2, 0xffff },
 	};
 	struct engine e;
 	uint8_t r[INODE_RECORD];
@@ -194,7 +218,8 @@ START_TEST(test_malformed)
 		full_record(r, S_IFREG);
 		put(r, bad[k].off, bad[k].len, bad[k].value);
 		int err = decode(&e, r, &i);
-		ck_assert_msg(err == -EUCLEAN, "%u: byte %u, value %llx: %d", k, bad[k].off, (unsigned long long)bad[k].value, err);
+		ck_assert_msg(err == -EUCLEAN, "%u: byte %u, value %llx: %d", k, bad[k].off,
+			      (unsigned long long)bad[k].value, err);
 		drop(&i);
 	}
 	/* The greatest that is allowed. */
@@ -409,7 +434,8 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = { test_codec, test_reserved, test_malformed, test_numbers, test_references, test_ranges };
+	const TTest *const tests[] = { test_codec,   test_reserved,   test_malformed,
+				       test_numbers, test_references, test_ranges };
 
 	return engine_run("inode", tests, CL_ARRAY_LEN(tests));
 }

@@ -265,7 +265,8 @@ START_TEST(test_torn)
 			else if (kind == 1)
 				memcpy(mix + cut + 512, after + cut + 512, sizeof after - cut - 512);
 			else
-				memcpy(mix, after, cut), memcpy(mix + cut + 512, after + cut + 512, sizeof after - cut - 512);
+				memcpy(mix, after, cut),
+					memcpy(mix + cut + 512, after + cut + 512, sizeof after - cut - 512);
 			if (!memcmp(mix, after, sizeof after)) {
 				free(mix); /* that sector is as it was */
 				continue;
@@ -273,8 +274,9 @@ START_TEST(test_torn)
 			file_io(s, mix, sizeof after, (RING + at) * CL_PAGE, true);
 			free(mix);
 			ck_assert_int_eq(scan(s, &f, &broken, &j), 0);
-			ck_assert_msg(f.n == whole - 1 && f.last == next - 2 && !broken, "cut at %zu, kind %u: %u records to %u%s", cut,
-				      kind, f.n, (unsigned)f.last, broken ? ", broken" : "");
+			ck_assert_msg(f.n == whole - 1 && f.last == next - 2 && !broken,
+				      "cut at %zu, kind %u: %u records to %u%s", cut, kind, f.n, (unsigned)f.last,
+				      broken ? ", broken" : "");
 			/* The place is used again. */
 			ck_assert_uint_eq(journal_next(j), next - 1);
 			ck_assert_int_eq(append(j, 1, 0), 0);
@@ -386,11 +388,21 @@ START_TEST(test_hostile_headers)
 		unsigned len;
 		int want;
 	} cases[] = {
-		{ 8, 2, 4, -EPROTONOSUPPORT }, { 8, 0, 4, -EPROTONOSUPPORT }, { 12, 1, 4, -EUCLEAN }, { 32, 0, 8, -EUCLEAN },
-		{ 32, 63, 8, -EUCLEAN }, { 32, JOURNAL_PAGES_MAX + 1, 8, -EUCLEAN }, { 32, UINT64_MAX, 8, -EUCLEAN },
-		{ 40, PAGES, 8, -EUCLEAN }, { 40, UINT64_MAX, 8, -EUCLEAN }, { 48, 0, 8, -EUCLEAN },
+		{ 8, 2, 4, -EPROTONOSUPPORT },
+		{ 8, 0, 4, -EPROTONOSUPPORT },
+		{ 12, 1, 4, -EUCLEAN },
+		{ 32, 0, 8, -EUCLEAN },
+		{ 32, 63, 8, -EUCLEAN },
+		{ 32, JOURNAL_PAGES_MAX + 1, 8, -EUCLEAN },
+		{ 32, UINT64_MAX, 8, -EUCLEAN },
+		{ 40, PAGES, 8, -EUCLEAN },
+		{ 40, UINT64_MAX, 8, -EUCLEAN },
+		{ 48, 0, 8, -EUCLEAN },
 		/* Sound, though not what we wrote: an empty journal, a ring longer than the file. */
-		{ 40, 5, 8, 0 }, { 48, UINT64_MAX, 8, 0 }, { 32, JOURNAL_PAGES_MAX, 8, 0 }, { 56, UINT64_MAX, 8, 0 },
+		{ 40, 5, 8, 0 },
+		{ 48, UINT64_MAX, 8, 0 },
+		{ 32, JOURNAL_PAGES_MAX, 8, 0 },
+		{ 56, UINT64_MAX, 8, 0 },
 	};
 	struct store *s = new_store();
 	struct journal *j;
@@ -461,7 +473,12 @@ START_TEST(test_hostile_records)
 		case 2: put32(bad + 36, 0); want = 0; break;               /* pages of the head */
 		case 3: put32(bad + 40, UINT32_MAX); want = 0; break;      /* blocks */
 		case 4: put32(bad + 44, UINT32_MAX); want = 0; break;      /* operations */
-		case 5: put32(bad + 40, 0x10000000); put32(bad + 36, 0x100000); put32(bad + 32, 0x10100000); want = 0; break;
+		case 5:
+			put32(bad + 40, 0x10000000);
+			put32(bad + 36, 0x100000);
+			put32(bad + 32, 0x10100000);
+			want = 0;
+			break;
 		case 6: put64(bad + 64, (uint64_t)1 << 63); break;         /* object */
 		case 7: put64(bad + 72, (uint64_t)1 << 47); break;         /* page */
 		case 8: put32(bad + 80, 0); break;                         /* code */

@@ -225,7 +225,7 @@ START_TEST(test_many)
 			for (; first <= last && first < PAGES; first++)
 				newest[o][first] = -1;
 		}
-		if (engine_rand(&rng) % 5000 == 0) {
+		if (step % 4000 == 2000) { /* never near the end, where some must be left */
 			all_home(pm);
 			pagemap_forget(pm, seq);
 			memset(newest, 0xff, sizeof newest);
@@ -240,7 +240,7 @@ START_TEST(test_many)
 			left += newest[o][page] >= 0;
 			ck_assert_int_eq(seen(pm, 16 + o, page), newest[o][page]);
 		}
-	ck_assert_uint_gt(left, 1000);
+	ck_assert_uint_gt(left, 500);
 	ck_assert_uint_eq(pagemap_n_pending(pm), left);
 	ck_assert_uint_eq(all_home(pm), left);
 	pagemap_free(pm);

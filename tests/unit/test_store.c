@@ -315,8 +315,8 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = { test_files, test_holes, test_folders, test_confined, test_last_part, test_odd_things,
-				       test_lock, test_open_dir };
+	const TTest *const tests[] = { test_files,     test_holes,      test_folders, test_confined,
+				       test_last_part, test_odd_things, test_lock,    test_open_dir };
 	struct open_how how = { .flags = O_RDONLY };
 
 	if (syscall(SYS_openat2, AT_FDCWD, ".", &how, sizeof how) < 0 && errno == ENOSYS) {

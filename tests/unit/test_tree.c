@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Unit tests of fs/tree.h and of the places of fs/pageio.h: arithmetic, growth, holes, next, sealing; against plain arrays. */
+/* Unit tests of fs/tree.h, and of the places of fs/pageio.h: growth, holes, next, sealing, against plain arrays. */
 #include "fs/tree.h"
 
 #include "tests/unit/engine_fixture.h"
 
-/* ---- Places, by laying a subtree out as doc/FORMAT section 3 says in words: first child, index page, other children. */
+/* ---- Places, by laying a subtree out as doc/FORMAT section 3 says in words: first child, index page, the others. */
 
 struct layout {
 	uint64_t next;      /* page of the lower file */
@@ -57,13 +57,15 @@ static uint64_t descend(unsigned height, unsigned level, uint64_t index)
 	for (unsigned l = level; l + 1 < height; l++)
 		span *= PAGEIO_FANOUT;
 	uint64_t child = index / span;
-	uint64_t before = child ? child * pages_of(height - 1) + 1 : 0; /* children, and the index page behind the first */
+	uint64_t before =
+		child ? child * pages_of(height - 1) + 1 : 0; /* children, and the index page behind the first */
 	return before + descend(height - 1, level, index % span);
 }
 
 START_TEST(test_places_far)
 {
-	uint64_t rng = 1, powers[] = { 0, 1, 127, 128, 129, 16383, 16384, 2097151, 2097152, 268435455, 268435456, TREE_LEAVES_MAX - 1 };
+	uint64_t rng = 1, powers[] = { 0,     1,       127,     128,       129,       16383,
+				       16384, 2097151, 2097152, 268435455, 268435456, TREE_LEAVES_MAX - 1 };
 
 	for (unsigned i = 0; i < CL_ARRAY_LEN(powers); i++)
 		ck_assert_uint_eq(pageio_lower_leaf(powers[i]), descend(5, 0, powers[i]));
@@ -191,8 +193,9 @@ static void check_next(struct bench *b, uint64_t from, uint64_t limit, bool hole
 	if (from >= limit)
 		want = limit;
 	ck_assert_int_eq(tree_next(&b->t, from, limit, hole, &got), 0);
-	ck_assert_msg(got == want, "%s from %llu, limit %llu: %llu, expected %llu", hole ? "hole" : "data", (unsigned long long)from,
-		      (unsigned long long)limit, (unsigned long long)got, (unsigned long long)want);
+	ck_assert_msg(got == want, "%s from %llu, limit %llu: %llu, expected %llu", hole ? "hole" : "data",
+		      (unsigned long long)from, (unsigned long long)limit, (unsigned long long)got,
+		      (unsigned long long)want);
 }
 
 static int emit(void *arg, uint64_t object, uint64_t lower, struct pagebuf *buf)
@@ -252,7 +255,8 @@ START_TEST(test_refs)
 			break;
 		case 6:
 			if (step > 200 && engine_rand(&b->rng) % 4 == 0)
-				zero(b, leaf_of((unsigned)(engine_rand(&b->rng) % SLOTS)), engine_rand(&b->rng) % 2 ? UINT64_MAX : 2097160);
+				zero(b, leaf_of((unsigned)(engine_rand(&b->rng) % SLOTS)),
+				     engine_rand(&b->rng) % 2 ? UINT64_MAX : 2097160);
 			break;
 		default:
 			if (engine_rand(&b->rng) % 3 == 0)
@@ -279,7 +283,9 @@ END_TEST
 
 START_TEST(test_heights)
 {
-	static const uint64_t leaves[] = { 0, 1, 127, 128, 16383, 16384, 2097151, 2097152, 268435455, 268435456, TREE_LEAVES_MAX - 1 };
+	static const uint64_t leaves[] = {
+		0, 1, 127, 128, 16383, 16384, 2097151, 2097152, 268435455, 268435456, TREE_LEAVES_MAX - 1
+	};
 	static const unsigned heights[] = { 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5 };
 
 	for (unsigned i = 0; i < CL_ARRAY_LEN(leaves); i++) {
@@ -369,7 +375,8 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = { test_places_all, test_places_far, test_places_end, test_refs, test_heights, test_kind, test_load };
+	const TTest *const tests[] = { test_places_all, test_places_far, test_places_end, test_refs,
+				       test_heights,    test_kind,       test_load };
 
 	return engine_run("tree", tests, CL_ARRAY_LEN(tests));
 }

@@ -223,7 +223,8 @@ START_TEST(test_lists)
 	static const struct {
 		unsigned off;
 		uint8_t value;
-	} bad[] = { { 0, 0 }, { 0, 200 }, { 1, 1 }, { 2, 200 }, { 3, 1 }, { 4, 1 }, { 5, 0x80 }, { 6, 0 }, { 15, 9 }, { 16, 1 } };
+	} bad[] = { { 0, 0 }, { 0, 200 },  { 1, 1 }, { 2, 200 }, { 3, 1 },
+		    { 4, 1 }, { 5, 0x80 }, { 6, 0 }, { 15, 9 },  { 16, 1 } };
 	uint8_t list[SOUND];
 
 	ck_assert_int_eq(xattr_check(sound, SOUND), 0);
@@ -289,7 +290,8 @@ END_TEST
 
 int main(void)
 {
-	const TTest *const tests[] = { test_inline_and_object, test_flags_and_limits, test_beside_symlink, test_lists, test_malformed_inode };
+	const TTest *const tests[] = { test_inline_and_object, test_flags_and_limits, test_beside_symlink, test_lists,
+				       test_malformed_inode };
 
 	return engine_run("xattr", tests, CL_ARRAY_LEN(tests));
 }
