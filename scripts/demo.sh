@@ -123,7 +123,7 @@ echo '    (empty)'
 show umount.cloison "$mnt"
 
 say '5. What a thief of the disk has'
-(cd "$volume" && find . -type f -size +0 -printf '%M %9s %p\n' | grep -v '\.copy$' | sort -k3 | head -n 12 | indent)
+(cd "$volume" && find . -type f -size +0 -printf '%M %9s %p\n' | grep -v '\.copy$' | sort -k3 | sed -n 1,12p | indent)
 echo "    ... $(find "$volume" -type f | wc -l) files in all"
 for words in 'reactor' 'Core temperature' 'plan.txt' 'core.txt' 'archive' 'SECRET' 'tres-secret'; do
 	found=$(grep -rlaiF -- "$words" "$volume" || true)

@@ -17,12 +17,12 @@ setfacl -m u:12:rwx,g:34:r-x,d:u:12:rw-,d:g::r-x,d:m::rwx "$M/acl"
 (umask 077; echo x >"$M/acl/file"; mkdir "$M/acl/dir")
 same 'inherited ACL of a file' $'user::rw-\nuser:12:rw-\ngroup::r-x\t#effective:r--\nmask::rw-\nother::r--' \
 	"$(setfacl -m m::rw-,o::r-- "$M/acl/file"; getfacl -cnp "$M/acl/file" | sed '/^$/d')"
-getfacl -cnp "$M/acl/dir" | grep -q '^default:user:12:rw-$' || fail 'the default ACL was not inherited'
+getfacl -cnp "$M/acl/dir" | grep >"$T/found" '^default:user:12:rw-$' || fail 'the default ACL was not inherited'
 setfacl -b "$M/acl/dir"
 same 'mode after the ACL is gone' 'user::rwx group::r-x other::r-x' \
 	"$(getfacl -cnp "$M/acl/dir" | sed '/^$/d' | paste -sd' ')"
 chmod 600 "$M/acl/file"
-getfacl -cnp "$M/acl/file" | grep -q '^mask::---$' || fail 'chmod does not set the mask'
+getfacl -cnp "$M/acl/file" | grep >"$T/found" '^mask::---$' || fail 'chmod does not set the mask'
 
 step 'programs run from it; nosuid and nodev hold'
 cp /bin/true "$M/true"

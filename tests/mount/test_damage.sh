@@ -187,7 +187,7 @@ fsck_names '/small'
 fsck_names '/dir/long-link'
 
 step 'the inode table, the bitmaps, the root page: healed from the second copy'
-id=$(pages_of table | head -n 1 | cut -d/ -f1)
+id=$(pages_of table | awk 'NR == 1 { sub("/.*", ""); print }')
 for file in 01/0000000000000001 01/0000000000000001.copy 02/0000000000000002 03/0000000000000003 root root.copy; do
 	fresh
 	case $file in
