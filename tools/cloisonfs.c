@@ -8,6 +8,7 @@
 #include "fs/store.h"
 #include "keyring/keyring.h"
 #include "tools/common/background.h"
+#include "tools/common/busy.h"
 #include "tools/common/compartments.h"
 #include "tools/common/limits.h"
 #include "tools/common/mount_opts.h"
@@ -16,6 +17,7 @@
 #include "tools/common/record.h"
 #include "tools/common/say.h"
 #include "tools/common/unlock.h"
+#include "tools/common/utab.h"
 #include "tpm/tpm.h"
 
 #include <fcntl.h>
@@ -23,7 +25,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 static const char help[] =
@@ -37,10 +38,6 @@ static const char help[] =
 	"See cloisonfs(8), mount.cloison(8).\n";
 
 static const struct option longs[] = { OPTS_COMMON };
-
-/* How long a volume that is just being left by its last daemon is waited for. */
-#define BUSY_WAIT_MS 10000
-#define BUSY_STEP_MS 50
 
 struct daemon {
 	struct mount_opts opts;
@@ -113,6 +110,21 @@ static int find_target(struct daemon *d, const char *path, struct fault *f)
 		return fault_set(f, -errno, CL_EXIT_FAILED, "mount point %s: %s", path, strerror(errno));
 	free(d->target);
 	d->target = real;
+	struct mtab_entry e;
+	bool found = !mtab_find(real, &e);
+	if (found && !strcmp(e.type, "autofs")) { /* it waits for us to be mounted on top of it */
+		mtab_entry_done(&e);
+		found = false;
+	}
+	if (found) {
+		if (!strcmp(e.type, MTAB_TYPE) && !strcmp(e.source, d->dir))
+			fault_set(f, -EBUSY, CL_EXIT_FAILED, "volume %s is in use: it is mounted on %s", d->dir, real);
+		else
+			fault_set(f, -EBUSY, CL_EXIT_FAILED, "mount point %s: something is mounted there already (%s)",
+				  path, e.type);
+		mtab_entry_done(&e);
+		return -EBUSY;
+	}
 	size_t n = strlen(d->dir);
 	if (!strncmp(d->target, d->dir, n) && (!d->target[n] || d->target[n] == '/'))
 		return fault_set(f, -EINVAL, CL_EXIT_USAGE, "mount point %s is within the volume's own directory",
@@ -143,7 +155,7 @@ out:
 }
 
 /*
- * The daemon before us may still be writing what umount(8) no longer waits for; so a busy volume that nobody has
+ * The daemon before us may still be writing what umount(8) did not wait for; so a busy volume that nobody has
  * mounted is given some time.
  */
 static int open_patiently(struct daemon *d, const struct fs_compartment *c, size_t n, struct fault *f)
@@ -153,26 +165,21 @@ static int open_patiently(struct daemon *d, const struct fs_compartment *c, size
 		.commit_seconds = d->opts.commit_seconds,
 		.read_only = d->opts.read_only,
 	};
-	for (unsigned waited = 0;; waited += BUSY_STEP_MS) {
-		struct fault mine = { 0 };
-		int err = fs_open(d->store, c, n, &cfg, &d->fs, &mine);
-		if (!err)
-			return 0;
-		struct mtab_entry e;
-		bool mounted = err == -EBUSY && !mtab_find_source(d->dir, &e);
-		if (mounted) {
-			fault_set(f, err, CL_EXIT_FAILED, "volume %s is in use: it is mounted on %s", d->dir, e.target);
-			mtab_entry_done(&e);
-			return err;
-		}
-		if (err != -EBUSY || waited >= BUSY_WAIT_MS) {
-			if (f)
-				*f = mine;
-			return fault_set(f, err, say_exit_of(err), "cannot open volume %s: %s", d->dir, strerror(-err));
-		}
-		const struct timespec step = { .tv_nsec = BUSY_STEP_MS * 1000000L };
-		nanosleep(&step, NULL);
+	struct fault mine = { 0 };
+	char *target = NULL;
+	unsigned waited = 0;
+	int err;
+	while ((err = fs_open(d->store, c, n, &cfg, &d->fs, &mine)) == -EBUSY && busy_again(d->dir, &waited, &target))
+		mine = (struct fault){ 0 };
+	if (err && target)
+		err = fault_set(f, err, CL_EXIT_FAILED, "volume %s is in use: it is mounted on %s", d->dir, target);
+	else if (err) {
+		if (f)
+			*f = mine;
+		err = fault_set(f, err, say_exit_of(err), "cannot open volume %s: %s", d->dir, strerror(-err));
 	}
+	free(target);
+	return err;
 }
 
 static int open_volume(struct daemon *d, struct fault *f)
@@ -236,6 +243,8 @@ static void write_record(struct daemon *d)
 			.options = options, .state = state, .pid = getpid(),
 		};
 		err = record_new(e.major, e.minor, &info, &d->record);
+		if (!err)
+			utab_add(e.source, e.target);
 		mtab_entry_done(&e);
 	}
 	if (err)
@@ -268,6 +277,7 @@ static int go(struct daemon *d, struct fault *f)
 /* Unmounts if need be, writes everything home. The first error counts. */
 static int leave(struct daemon *d, int err)
 {
+	struct mtab_entry e;
 	fuse_cl_free(d->mount);
 	if (d->fs) {
 		int r = fs_close(d->fs);
@@ -284,6 +294,10 @@ static int leave(struct daemon *d, int err)
 	char state[256] = "closed";
 	if (err)
 		snprintf(state, sizeof state, "not everything could be written: %s", strerror(-err));
+	if (d->record && mtab_find(d->target, &e)) /* not if the next mount is there already */
+		utab_remove(d->target);
+	else if (d->record)
+		mtab_entry_done(&e);
 	record_finish(d->record, state);
 	return err;
 }

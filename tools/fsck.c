@@ -7,6 +7,7 @@
 #include "fs/seal.h"
 #include "fs/store.h"
 #include "keyring/keyring.h"
+#include "tools/common/busy.h"
 #include "tools/common/compartments.h"
 #include "tools/common/json_out.h"
 #include "tools/common/opts.h"
@@ -270,15 +271,23 @@ static int check(struct fsck *k, struct fault *f)
 	k->check = (struct fs_check){ .replay = !k->no_write, .report = report, .progress = on_progress, .arg = k };
 	const struct fs_config cfg = { .read_only = k->no_write };
 	progress_init(&k->progress, "checking", k->path, k->progress_fd);
-	int err = fs_check(k->store, k->c, k->n, &cfg, &k->check, f);
+	char *dir = realpath(k->path, NULL), *target = NULL;
+	unsigned waited = 0;
+	int err;
+	while ((err = fs_check(k->store, k->c, k->n, &cfg, &k->check, f)) == -EBUSY &&
+	       dir && busy_again(dir, &waited, &target))
+		*f = (struct fault){ 0 };
+	free(dir);
 	progress_clear(&k->progress);
 	if (err == -EBUSY) {
 		struct fault who = *f;
 		*f = (struct fault){ 0 };
-		fault_set(f, err, CL_EXIT_FAILED, "%s: %s%s", k->path,
-			  who.text[0] ? who.text : "the volume is in use",
+		fault_set(f, err, CL_EXIT_FAILED, "%s: %s%s%s%s", k->path,
+			  target ? "the volume is in use: it is mounted on " : who.text[0] ? who.text : "the volume is in use",
+			  target ? target : "", target ? " (unmount it first)" : "",
 			  k->no_write ? " (this version cannot check a mounted volume, with -n neither)" : "");
 	}
+	free(target);
 	return err;
 }
 

@@ -4,6 +4,7 @@
 noinst_LIBRARIES += libtools.a
 libtools_a_SOURCES = \
 	tools/common/background.c tools/common/background.h \
+	tools/common/busy.c tools/common/busy.h \
 	tools/common/compartments.c tools/common/compartments.h \
 	tools/common/json_out.c tools/common/json_out.h \
 	tools/common/label_spec.c tools/common/label_spec.h \
@@ -29,8 +30,8 @@ sbin_PROGRAMS += tools/mkfs.cloison tools/mount.cloison tools/umount.cloison too
 tools_cloison_SOURCES = tools/cloison.c tools/cloison.h tools/cmd_key.c tools/cmd_label.c tools/cmd_status.c
 tools_cloison_LDADD = $(tools_key_libs)
 
-tools_cloisonfs_SOURCES = tools/cloisonfs.c
-tools_cloisonfs_LDADD = libfusecl.a $(tools_fs_libs) $(FUSE3_LIBS)
+tools_cloisonfs_SOURCES = tools/cloisonfs.c tools/common/utab.c tools/common/utab.h
+tools_cloisonfs_LDADD = libfusecl.a $(tools_fs_libs) $(FUSE3_LIBS) $(MOUNT_LIBS)
 
 tools_mkfs_cloison_SOURCES = tools/mkfs.c
 tools_mkfs_cloison_LDADD = $(tools_fs_libs)

@@ -5,11 +5,13 @@
 #include "common/log.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/sysinfo.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define THREADS_MIN 2u
@@ -189,6 +191,7 @@ static int mountpoint_fault(struct fault *f, int err, const char *path)
 static int check_mountpoint(const char *mountpoint, char **ret_path, struct fault *f)
 {
 	struct statx st;
+	struct statfs sfs;
 	char *path = realpath(mountpoint, NULL);
 	if (!path)
 		return mountpoint_fault(f, -errno, mountpoint);
@@ -197,7 +200,7 @@ static int check_mountpoint(const char *mountpoint, char **ret_path, struct faul
 		mountpoint_fault(f, r, path);
 	else if (!S_ISDIR(st.stx_mode))
 		r = fault_set(f, -ENOTDIR, CL_EXIT_FAILED, "mount point %s is not a directory", path);
-	else if (st.stx_attributes & STATX_ATTR_MOUNT_ROOT)
+	else if ((st.stx_attributes & STATX_ATTR_MOUNT_ROOT) && (statfs(path, &sfs) || sfs.f_type != AUTOFS_SUPER_MAGIC))
 		r = fault_set(f, -EBUSY, CL_EXIT_FAILED, "mount point %s: something is mounted there already", path);
 	if (r)
 		free(path);
