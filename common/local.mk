@@ -7,7 +7,7 @@ libcommon_a_SOURCES = \
 	common/bytes.c common/bytes.h \
 	common/fault.c common/fault.h \
 	common/file.c common/file.h \
-	common/list.h \
+	common/list.h common/lock.h \
 	common/log.c common/log.h \
 	common/secret.c common/secret.h
 

@@ -2,6 +2,7 @@
 /* A compartment: opening, recovery, closing, and its root page (doc/FORMAT section 4). */
 #include "fs/comp.h"
 
+#include "common/lock.h"
 #include "common/log.h"
 #include "fs/dir.h"
 #include "fs/txn.h"
@@ -404,7 +405,7 @@ static int comp_new(struct store *volume, const struct fs_compartment *fc, const
 	pthread_rwlockattr_destroy(&attr);
 	pthread_mutex_init(&c->alloc, NULL);
 	pthread_mutex_init(&c->commit, NULL);
-	pthread_mutex_init(&c->list, NULL);
+	lock_init_short(&c->list);
 	list_init(&c->dirty);
 	unsigned start;
 	if (getrandom(&start, sizeof start, 0) != (ssize_t)sizeof start)

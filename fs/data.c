@@ -84,14 +84,20 @@ static int write_pages(struct inode *i, uint64_t first, uint32_t n, const uint8_
 	struct leaf_run run;
 	int err = 0;
 
-	while (n && !err) {
-		uint32_t k;
-		bool home;
+	/* It keeps the object: only who holds all of the range takes it away. */
+	if (!tree_has_object(&i->data)) {
 		pthread_rwlock_wrlock(&i->lock);
 		err = ensure_object_locked(i);
-		if (!err)
-			err = tree_run_kind(&i->data, first, CL_MIN(n, LEAF_RUN), &home, &k);
 		pthread_rwlock_unlock(&i->lock);
+	}
+	while (n && !err) {
+		uint32_t k = n;
+		bool home = false;
+		if (n >= HOME_MIN) {
+			pthread_rwlock_rdlock(&i->lock);
+			err = tree_run_kind(&i->data, first, CL_MIN(n, LEAF_RUN), &home, &k);
+			pthread_rwlock_unlock(&i->lock);
+		}
 		if (err)
 			break;
 		if (home && k >= HOME_MIN) {

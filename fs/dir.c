@@ -144,10 +144,13 @@ int dir_check_page(const uint8_t page[static CL_PAGE], uint64_t page_no, int (*f
 			continue;
 		used += used_of(&d);
 		live++;
-		decode(page, page_no, off, &e);
-		if (memchr(e.name, '\0', e.name_len) || memchr(e.name, '/', e.name_len))
+		const uint8_t *name = page + off + RECORD_FIXED;
+		if (memchr(name, '\0', d.name_len) || memchr(name, '/', d.name_len))
 			return -EUCLEAN;
-		int err = fn ? fn(arg, &e) : 0;
+		if (!fn)
+			continue;
+		decode(page, page_no, off, &e);
+		int err = fn(arg, &e);
 		if (err)
 			return err;
 	}
@@ -251,8 +254,10 @@ int dir_load(struct inode *dir)
 		err = tree_node(&dir->data, 0, p, false, &n);
 		if (!err && n) {
 			err = dir_check_page(n->page, p, index_entry, x);
-			if (!err)
+			if (!err) {
+				n->checked = true;
 				room = room_of(n->page);
+			}
 		}
 		tree_put(&dir->data, n);
 		if (err == -EUCLEAN)
@@ -414,17 +419,18 @@ int dir_add(struct inode *dir, const char *name, uint64_t ino, uint8_t type, con
 	return err;
 }
 
-/* An empty directory keeps no pages. */
-static int reset_if_empty(struct inode *dir)
+/* An empty directory keeps no pages; but nothing is lost if it has to. */
+static void reset_if_empty(struct inode *dir)
 {
 	if (dir->entries || dir->index->damaged)
-		return 0;
-	int err = inode_reset_data(dir);
-	if (err)
-		return err;
+		return;
+	struct dir_index *x = calloc(1, sizeof *x);
+	if (!x || inode_reset_data(dir)) {
+		free(x);
+		return;
+	}
 	dir_index_free(dir->index);
-	dir->index = calloc(1, sizeof *dir->index);
-	return dir->index ? 0 : -ENOMEM;
+	dir->index = x;
 }
 
 int dir_remove(struct inode *dir, const struct dir_entry *e)
@@ -441,7 +447,8 @@ int dir_remove(struct inode *dir, const struct dir_entry *e)
 	if (!n)
 		return -EUCLEAN;
 	/* A page that is malformed further on is not made worse. */
-	err = dir_check_page(n->page, page, NULL, NULL);
+	if (!n->checked)
+		err = dir_check_page(n->page, page, NULL, NULL);
 	if (err) {
 		tree_put(&dir->data, n);
 		return err;
@@ -457,10 +464,13 @@ int dir_remove(struct inode *dir, const struct dir_entry *e)
 		memset(n->page + off + len, 0, RECORD_FIXED);
 		len += le16_get(next.len);
 	}
+	n->checked = true;
 	if (off > HEADER) {
 		struct disk_dirent prev = get_record(n->page, before);
-		prev.len = le16_of((uint16_t)(le16_get(prev.len) + len));
+		len += le16_get(prev.len);
+		prev.len = le16_of((uint16_t)len);
 		set_record(n->page, before, &prev);
+		len -= used_of(&prev);
 	} else {
 		struct disk_dirent freed = { .len = le16_of((uint16_t)len) };
 		set_record(n->page, off, &freed);
@@ -469,14 +479,15 @@ int dir_remove(struct inode *dir, const struct dir_entry *e)
 	struct dir_index *x = dir->index;
 	if (x->last_pos >> 9 == page)
 		x->last_pos = 0; /* its record may be part of another now */
-	x->room[page] = room_of(n->page);
+	x->room[page] = (uint16_t)CL_MAX(x->room[page], len);
 	if (x->room[page] >= OPEN_ROOM)
 		x->first_open = CL_MIN(x->first_open, page);
 	tree_put(&dir->data, n);
 	index_remove(x, hash_name(e->name, e->name_len), (uint32_t)e->pos);
 	dir->entries--;
 	dir->data_txn = dir->comp->running;
-	return reset_if_empty(dir);
+	reset_if_empty(dir);
+	return 0;
 }
 
 int dir_retarget(struct inode *dir, const struct dir_entry *e, uint64_t ino, uint8_t type)

@@ -2,6 +2,7 @@
 /* Inodes in memory by number, and the kernel's references to them. */
 #include "fs/comp.h"
 
+#include "common/lock.h"
 #include "common/secret.h"
 #include "fs/dir.h"
 #include "fs/inode_private.h"
@@ -36,7 +37,7 @@ int inode_cache_new(size_t max, struct inode_cache **ret)
 	ic->max = max;
 	list_init(&ic->lru);
 	list_init(&ic->dead);
-	pthread_mutex_init(&ic->lock, NULL);
+	lock_init_short(&ic->lock);
 	*ret = ic;
 	return 0;
 }
@@ -130,7 +131,7 @@ static struct inode *new_struct(struct comp *c, uint64_t ino)
 	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
 	pthread_rwlock_init(&i->lock, &attr);
 	pthread_rwlockattr_destroy(&attr);
-	pthread_mutex_init(&i->range_lock, NULL);
+	lock_init_short(&i->range_lock);
 	pthread_cond_init(&i->range_free, NULL);
 	list_init(&i->ranges);
 	list_init(&i->in_dirty);

@@ -123,65 +123,46 @@ int leaf_seal_home(struct tree *t, uint64_t first, uint32_t n, const void *plain
 	return err;
 }
 
-static void drop_bufs(struct tree *t, struct leaf_run *run, uint32_t from)
-{
-	for (uint32_t i = from; i < run->n; i++)
-		pagemap_put_buf(t->io->map, run->bufs[i]);
-}
-
 int leaf_seal_running(struct tree *t, uint64_t first, uint32_t n, const void *plain, struct leaf_run *ret)
 {
 	struct seal_place place;
-	int err = 0;
+	int err = pagemap_get_bufs(t->io->map, ret->bufs, n);
 
+	if (err)
+		return err;
 	ret->first = first;
-	ret->n = 0;
+	ret->n = n;
 	ret->home = false;
 	for (uint32_t i = 0; i < n && !err; i++) {
-		struct pagebuf *b = pagemap_get_buf(t->io->map);
-		if (!b) {
-			err = -ENOMEM;
-			break;
-		}
-		ret->bufs[ret->n++] = b;
 		place_of(t, first + i, &place);
-		err = seal_pages(t->io->source, &t->key, &place, (const uint8_t *)plain + (size_t)i * CL_PAGE, b->data,
+		err = seal_pages(t->io->source, &t->key, &place, (const uint8_t *)plain + (size_t)i * CL_PAGE, ret->bufs[i]->data,
 				 &ret->refs[i], 1);
 	}
-	if (err) {
-		drop_bufs(t, ret, 0);
-		ret->n = 0;
-	}
+	if (err)
+		pagemap_put_bufs(t->io->map, ret->bufs, n);
 	return err;
 }
 
 int leaf_commit(struct tree *t, struct leaf_run *run, uint64_t *io_stored)
 {
 	if (run->home)
-		return tree_set_refs(t, run->first, run->n, run->refs, true, io_stored);
+		return tree_set_refs(t, run->first, run->n, run->refs, true, NULL, io_stored);
 
 	struct seal_ref old[LEAF_RUN];
+	uint64_t pages[LEAF_RUN];
 	uint64_t stored = *io_stored;
-	int err = tree_get_refs(t, run->first, run->n, old);
-	bool known = !err;
-	if (!err)
-		err = tree_set_refs(t, run->first, run->n, run->refs, false, &stored);
-	uint32_t done = 0;
-	for (; done < run->n && !err; done++) {
-		err = pagemap_set_running(t->io->map, &t->run, t->object, pageio_lower_leaf(run->first + done), run->bufs[done]);
-		if (err)
-			break;
+	int err = tree_set_refs(t, run->first, run->n, run->refs, false, old, &stored);
+	if (!err) {
+		for (uint32_t i = 0; i < run->n; i++)
+			pages[i] = pageio_lower_leaf(run->first + i);
+		err = pagemap_set_running(t->io->map, &t->run, t->object, pages, run->bufs, run->n);
+		uint64_t back = 0;
+		if (err && tree_set_refs(t, run->first, run->n, old, false, NULL, &back))
+			err = -EIO; /* does not happen: the nodes are dirty, and so cached */
 	}
-	if (err) {
-		/* Back to what was: the nodes are dirty and so cached; what was entered in the map is not wanted. */
-		drop_bufs(t, run, done);
-		if (done)
-			pagemap_drop_running(t->io->map, &t->run, t->object, pageio_lower_leaf(run->first),
-					     pageio_lower_leaf(run->first + done - 1));
-		if (known && tree_set_refs(t, run->first, run->n, old, false, &stored))
-			err = -EIO;
-	} else {
+	if (err)
+		pagemap_put_bufs(t->io->map, run->bufs, run->n);
+	else
 		*io_stored = stored;
-	}
 	return err;
 }

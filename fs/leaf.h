@@ -11,7 +11,7 @@
 #include "common/base.h"
 #include "fs/tree.h"
 
-#define LEAF_RUN 256u /* most leaves of one call: 1 MiB */
+#define LEAF_RUN TREE_SET_MAX /* most leaves of one call: 1 MiB */
 
 /* Opens n leaves (at most LEAF_RUN) under refs into out; holes read as zeros. -EBADMSG (logged) and the like. */
 int leaf_read(struct tree *t, uint64_t first, uint32_t n, const struct seal_ref *refs, void *out) CL_MUST_USE;

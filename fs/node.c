@@ -2,6 +2,7 @@
 /* Cache of opened pages. */
 #include "fs/node.h"
 
+#include "common/lock.h"
 #include "fs/page.h"
 
 #include <pthread.h>
@@ -39,7 +40,7 @@ int node_cache_new(size_t max, struct node_cache **ret)
 		return -ENOMEM;
 	}
 	list_init(&nc->lru);
-	pthread_mutex_init(&nc->lock, NULL);
+	lock_init_short(&nc->lock);
 	*ret = nc;
 	return 0;
 }

@@ -2,12 +2,16 @@
 /* Pages on their way home: a hash of pages, with a list of its pages for each object. */
 #include "fs/pagemap.h"
 
+#include "common/lock.h"
+
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define BUCKETS_MIN 1024u
-#define SLAB_PAGES 64u
+#define SLAB_PAGES 512u /* 2 MiB, which the kernel can give in one piece */
 
 struct pm_object {
 	struct pm_object *next;
@@ -41,12 +45,13 @@ struct pagemap {
 	struct pm_object **objects;
 	size_t buckets; /* power of two, of both */
 	size_t n_entries;
-	size_t n_objects;
-	size_t n_running;
-	size_t n_pending;
+	atomic_size_t n_objects; /* changed under the lock, as are all of these; read without */
+	atomic_size_t n_running;
+	atomic_size_t n_pending;
 	struct list pending;
 	struct slab *slabs;
 	struct pagebuf *free_bufs;
+	struct pm_entry *free_entries;
 };
 
 static size_t mix(uint64_t object, uint64_t page)
@@ -71,7 +76,7 @@ int pagemap_new(struct pagemap **ret)
 		free(pm);
 		return -ENOMEM;
 	}
-	pthread_mutex_init(&pm->lock, NULL);
+	lock_init_short(&pm->lock);
 	list_init(&pm->pending);
 	*ret = pm;
 	return 0;
@@ -91,6 +96,10 @@ void pagemap_free(struct pagemap *pm)
 			free(o);
 		}
 	}
+	for (struct pm_entry *e = pm->free_entries, *n; e; e = n) {
+		n = e->next;
+		free(e);
+	}
 	for (struct slab *s = pm->slabs, *n; s; s = n) {
 		n = s->next;
 		free(s->pages);
@@ -108,11 +117,12 @@ static struct pagebuf *get_buf_locked(struct pagemap *pm)
 		struct slab *s = malloc(sizeof *s);
 		if (!s)
 			return NULL;
-		s->pages = aligned_alloc(CL_PAGE, (size_t)SLAB_PAGES * CL_PAGE);
+		s->pages = aligned_alloc((size_t)SLAB_PAGES * CL_PAGE, (size_t)SLAB_PAGES * CL_PAGE);
 		if (!s->pages) {
 			free(s);
 			return NULL;
 		}
+		(void)madvise(s->pages, (size_t)SLAB_PAGES * CL_PAGE, MADV_HUGEPAGE); /* one fault instead of 512 */
 		s->next = pm->slabs;
 		pm->slabs = s;
 		for (unsigned i = 0; i < SLAB_PAGES; i++) {
@@ -147,6 +157,27 @@ void pagemap_put_buf(struct pagemap *pm, struct pagebuf *b)
 {
 	pthread_mutex_lock(&pm->lock);
 	put_buf_locked(pm, b);
+	pthread_mutex_unlock(&pm->lock);
+}
+
+int pagemap_get_bufs(struct pagemap *pm, struct pagebuf **ret, size_t n)
+{
+	size_t got = 0;
+
+	pthread_mutex_lock(&pm->lock);
+	while (got < n && (ret[got] = get_buf_locked(pm)))
+		got++;
+	for (; got < n && got > 0; got--)
+		put_buf_locked(pm, ret[got - 1]);
+	pthread_mutex_unlock(&pm->lock);
+	return got == n ? 0 : -ENOMEM;
+}
+
+void pagemap_put_bufs(struct pagemap *pm, struct pagebuf *const *bufs, size_t n)
+{
+	pthread_mutex_lock(&pm->lock);
+	for (size_t i = 0; i < n; i++)
+		put_buf_locked(pm, bufs[i]);
 	pthread_mutex_unlock(&pm->lock);
 }
 
@@ -232,11 +263,12 @@ static struct pm_entry *make(struct pagemap *pm, uint64_t object, uint64_t page)
 	struct pm_object *o = make_object(pm, object);
 	if (!o)
 		return NULL;
-	e = calloc(1, sizeof *e);
-	if (!e)
+	e = pm->free_entries;
+	if (e)
+		pm->free_entries = e->next;
+	else if (!(e = malloc(sizeof *e)))
 		return NULL; /* an object without entries is harmless; pagemap_forget removes it */
-	e->of = o;
-	e->page = page;
+	*e = (struct pm_entry){ .of = o, .page = page };
 	list_init(&e->in_run);
 	list_init(&e->in_pending);
 	list_init(&e->in_object);
@@ -269,8 +301,10 @@ bool pagemap_read(struct pagemap *pm, uint64_t object, uint64_t page, void *out)
 
 bool pagemap_has_object(struct pagemap *pm, uint64_t object)
 {
+	if (!pm->n_objects)
+		return false;
 	pthread_mutex_lock(&pm->lock);
-	bool has = pm->n_objects && find_object(pm, object);
+	bool has = find_object(pm, object);
 	pthread_mutex_unlock(&pm->lock);
 	return has;
 }
@@ -289,25 +323,32 @@ bool pagemap_mentions(struct pagemap *pm, uint64_t object, uint64_t page)
 	return r;
 }
 
-int pagemap_set_running(struct pagemap *pm, struct pagemap_run *run, uint64_t object, uint64_t page, struct pagebuf *buf)
+int pagemap_set_running(struct pagemap *pm, struct pagemap_run *run, uint64_t object, const uint64_t *pages,
+			struct pagebuf *const *bufs, size_t n)
 {
+	int err = 0;
+
 	pthread_mutex_lock(&pm->lock);
-	struct pm_entry *e = make(pm, object, page);
-	if (!e) {
-		pthread_mutex_unlock(&pm->lock);
-		return -ENOMEM;
+	/* What needs memory comes first. An entry left over by a failure says nothing; pagemap_forget removes it. */
+	for (size_t i = 0; i < n && n > 1 && !err; i++)
+		err = make(pm, object, pages[i]) ? 0 : -ENOMEM;
+	for (size_t i = 0; i < n && !err; i++) {
+		struct pm_entry *e = make(pm, object, pages[i]);
+		if (!e) {
+			err = -ENOMEM; /* the only one */
+		} else if (e->running) {
+			put_buf_locked(pm, e->running);
+			e->running = bufs[i];
+		} else {
+			list_add_tail(&run->pages, &e->in_run);
+			e->run = run;
+			run->n++;
+			pm->n_running++;
+			e->running = bufs[i];
+		}
 	}
-	if (e->running) {
-		put_buf_locked(pm, e->running);
-	} else {
-		list_add_tail(&run->pages, &e->in_run);
-		e->run = run;
-		run->n++;
-		pm->n_running++;
-	}
-	e->running = buf;
 	pthread_mutex_unlock(&pm->lock);
-	return 0;
+	return err;
 }
 
 static void drop_running_locked(struct pagemap *pm, struct pm_entry *e)
@@ -415,25 +456,31 @@ size_t pagemap_take_pending(struct pagemap *pm, struct pagemap_page *ret, size_t
 	return n;
 }
 
-void pagemap_home(struct pagemap *pm, const struct pagemap_page *p)
+void pagemap_home(struct pagemap *pm, const struct pagemap_page *p, size_t n)
 {
 	pthread_mutex_lock(&pm->lock);
-	struct pm_entry *e = find(pm, p->object, p->page);
-	if (e && e->committed == p->buf) {
-		put_buf_locked(pm, e->committed);
-		e->committed = NULL;
-		pm->n_pending--;
-		list_del(&e->in_pending);
+	for (size_t i = 0; i < n; i++) {
+		struct pm_entry *e = find(pm, p[i].object, p[i].page);
+		if (e && e->committed == p[i].buf) {
+			put_buf_locked(pm, e->committed);
+			e->committed = NULL;
+			pm->n_pending--;
+			list_del(&e->in_pending);
+		}
+		put_buf_locked(pm, p[i].buf);
 	}
 	pthread_mutex_unlock(&pm->lock);
 }
 
-void pagemap_not_home(struct pagemap *pm, const struct pagemap_page *p)
+void pagemap_not_home(struct pagemap *pm, const struct pagemap_page *p, size_t n)
 {
 	pthread_mutex_lock(&pm->lock);
-	struct pm_entry *e = find(pm, p->object, p->page);
-	if (e && e->committed && list_empty(&e->in_pending))
-		list_add(&pm->pending, &e->in_pending);
+	for (size_t i = 0; i < n; i++) {
+		struct pm_entry *e = find(pm, p[i].object, p[i].page);
+		if (e && e->committed && list_empty(&e->in_pending))
+			list_add(&pm->pending, &e->in_pending);
+		put_buf_locked(pm, p[i].buf);
+	}
 	pthread_mutex_unlock(&pm->lock);
 }
 
@@ -453,7 +500,8 @@ void pagemap_forget(struct pagemap *pm, uint64_t seq)
 			*at = e->next;
 			list_del(&e->in_object);
 			pm->n_entries--;
-			free(e);
+			e->next = pm->free_entries;
+			pm->free_entries = e;
 		}
 	}
 	for (size_t i = 0; i < pm->buckets; i++) {
@@ -476,16 +524,10 @@ void pagemap_forget(struct pagemap *pm, uint64_t seq)
 
 size_t pagemap_n_running(struct pagemap *pm)
 {
-	pthread_mutex_lock(&pm->lock);
-	size_t n = pm->n_running;
-	pthread_mutex_unlock(&pm->lock);
-	return n;
+	return pm->n_running;
 }
 
 size_t pagemap_n_pending(struct pagemap *pm)
 {
-	pthread_mutex_lock(&pm->lock);
-	size_t n = pm->n_pending;
-	pthread_mutex_unlock(&pm->lock);
-	return n;
+	return pm->n_pending;
 }

@@ -43,18 +43,25 @@ void pagemap_free(struct pagemap *pm);
 /* Fresh buffer with one reference; NULL when memory is out. */
 struct pagebuf *pagemap_get_buf(struct pagemap *pm);
 void pagemap_put_buf(struct pagemap *pm, struct pagebuf *b);
+/* n of them; -ENOMEM: none. */
+int pagemap_get_bufs(struct pagemap *pm, struct pagebuf **ret, size_t n) CL_MUST_USE;
+void pagemap_put_bufs(struct pagemap *pm, struct pagebuf *const *bufs, size_t n);
 
 void pagemap_run_init(struct pagemap_run *run);
 
 /* Newest version of a page into out (4096 bytes); false when the map has none (it is in its lower file). */
 bool pagemap_read(struct pagemap *pm, uint64_t object, uint64_t page, void *out);
-/* True when the map knows anything of the object: cheap test before a loop over pages. */
+/* True when the map knows anything of the object: cheap test before a loop over pages. Takes no lock while the map is empty. */
 bool pagemap_has_object(struct pagemap *pm, uint64_t object);
 /* True when a page may not be written in place: a record or running version mentions it, or a range of its object. */
 bool pagemap_mentions(struct pagemap *pm, uint64_t object, uint64_t page);
 
-/* New running version; takes over the caller's reference to buf. -ENOMEM (then the reference is the caller's). */
-int pagemap_set_running(struct pagemap *pm, struct pagemap_run *run, uint64_t object, uint64_t page, struct pagebuf *buf) CL_MUST_USE;
+/*
+ * New running versions of n pages of an object; takes over the caller's references to bufs. -ENOMEM: nothing is changed, the
+ * references are the caller's.
+ */
+int pagemap_set_running(struct pagemap *pm, struct pagemap_run *run, uint64_t object, const uint64_t *pages,
+			struct pagebuf *const *bufs, size_t n) CL_MUST_USE;
 /* Forgets running versions of pages first .. last of an object in run. */
 void pagemap_drop_running(struct pagemap *pm, struct pagemap_run *run, uint64_t object, uint64_t first, uint64_t last);
 
@@ -76,13 +83,14 @@ void pagemap_discard(struct pagemap *pm, uint64_t object, uint64_t first, uint64
 
 /* Committed versions still to be written home: at most max of them into ret, each with a reference. Returns how many. */
 size_t pagemap_take_pending(struct pagemap *pm, struct pagemap_page *ret, size_t max);
-/* The version in p is home: forget it unless a newer one came. Keeps p's reference. */
-void pagemap_home(struct pagemap *pm, const struct pagemap_page *p);
-/* p could not be written home: it is pending again. */
-void pagemap_not_home(struct pagemap *pm, const struct pagemap_page *p);
+/* The versions in p are home: forgets those to which no newer one came. Gives p's references back. */
+void pagemap_home(struct pagemap *pm, const struct pagemap_page *p, size_t n);
+/* They could not be written home: they are pending again. Gives p's references back. */
+void pagemap_not_home(struct pagemap *pm, const struct pagemap_page *p, size_t n);
 /* Everything up to seq is home and synced, and the journal's tail is behind it. */
 void pagemap_forget(struct pagemap *pm, uint64_t seq);
 
+/* Without a lock: as of a moment ago. */
 size_t pagemap_n_running(struct pagemap *pm);
 size_t pagemap_n_pending(struct pagemap *pm);
 

@@ -47,8 +47,8 @@ int tree_make(struct tree *t, uint64_t object)
 	if (err)
 		return err;
 	tree_discard(t);
-	t->object = object;
 	t->key = key;
+	__atomic_store_n(&t->object, object, __ATOMIC_RELEASE); /* tree_has_object */
 	secret_wipe(&key, sizeof key);
 	return 0;
 }
@@ -80,7 +80,7 @@ void tree_discard(struct tree *t)
 void tree_done(struct tree *t)
 {
 	seal_key_wipe(&t->key);
-	t->object = 0;
+	__atomic_store_n(&t->object, 0, __ATOMIC_RELEASE);
 	t->height = 0;
 	memset(&t->root, 0, sizeof t->root);
 }
@@ -270,41 +270,54 @@ int tree_get_refs(struct tree *t, uint64_t first, uint32_t n, struct seal_ref *r
 	return 0;
 }
 
-int tree_set_refs(struct tree *t, uint64_t first, uint32_t n, const struct seal_ref *refs, bool fresh, uint64_t *io_stored)
+int tree_set_refs(struct tree *t, uint64_t first, uint32_t n, const struct seal_ref *refs, bool fresh, struct seal_ref *old,
+		  uint64_t *io_stored)
 {
+	struct node *nodes[TREE_SET_MAX / PAGEIO_FANOUT + 2];
+	uint32_t n_nodes = 0;
+	int err = 0;
+
 	if (first + n > TREE_LEAVES_MAX)
 		return -EFBIG;
+	if (n == 0 || n > TREE_SET_MAX)
+		return n ? -EINVAL : 0;
 	if (t->height == 0 && first == 0 && n == 1) {
 		*io_stored += seal_ref_is_hole(&t->root);
+		if (old)
+			*old = t->root;
 		t->root = *refs;
 		t->root_fresh = fresh;
 		return 0;
 	}
-	while (t->height == 0 || !covers(t, 0, first + n - 1)) {
-		int err = grow(t);
-		if (err)
-			return err;
+	while (!err && (t->height == 0 || !covers(t, 0, first + n - 1)))
+		err = grow(t);
+	/* All that can fail, then all that changes. */
+	for (uint64_t i = first / PAGEIO_FANOUT; !err && i <= (first + n - 1) / PAGEIO_FANOUT; i++) {
+		err = tree_node(t, 1, i, true, &nodes[n_nodes]);
+		n_nodes += !err;
 	}
-	while (n) {
+	for (uint32_t k = 0; k < n_nodes && !err; k++) {
 		uint32_t at = (uint32_t)(first % PAGEIO_FANOUT);
 		uint32_t run = CL_MIN(n, PAGEIO_FANOUT - at);
-		struct node *node;
-		int err = tree_node(t, 1, first / PAGEIO_FANOUT, true, &node);
-		if (err)
-			return err;
+		struct node *node = nodes[k];
 		tree_dirty(t, node);
 		for (uint32_t i = 0; i < run; i++) {
 			if (seal_ref_is_hole(node_slot(node, at + i)))
 				++*io_stored;
 			set_fresh(t, node, at + i, fresh);
 		}
+		if (old) {
+			memcpy(old, node_slot(node, at), run * sizeof *old);
+			old += run;
+		}
 		memcpy(node_slot(node, at), refs, run * sizeof *refs);
-		node_put(t->nodes, node);
 		refs += run;
 		first += run;
 		n -= run;
 	}
-	return 0;
+	while (n_nodes)
+		node_put(t->nodes, nodes[--n_nodes]);
+	return err;
 }
 
 int tree_run_kind(struct tree *t, uint64_t first, uint32_t n, bool *ret_home, uint32_t *ret_n)
@@ -326,9 +339,7 @@ int tree_run_kind(struct tree *t, uint64_t first, uint32_t n, bool *ret_home, ui
 		uint32_t slot = (uint32_t)(leaf % PAGEIO_FANOUT);
 		/* A hole may be one that the committed state still references: freed since, it must not be overwritten. */
 		bool alone = t->height == 0 && leaf == 0;
-		bool home = alone ? t->root_fresh : node && is_fresh(t, node, slot);
-		if (!home && !t->freed)
-			home = alone ? seal_ref_is_hole(&t->root) : !node || seal_ref_is_hole(node_slot(node, slot));
+		bool home = !t->freed && (alone ? seal_ref_is_hole(&t->root) : !node || seal_ref_is_hole(node_slot(node, slot)));
 		if (home && mentioned)
 			home = !pagemap_mentions(t->io->map, t->object, pageio_lower_leaf(leaf));
 		if (i == 0)

@@ -20,7 +20,7 @@ struct tree {
 	struct pageio *io;
 	struct node_cache *nodes;
 	atomic_uint_fast64_t *dirty_pages; /* of the compartment; counts dirty nodes */
-	uint64_t object;                   /* 0 = none yet */
+	uint64_t object;                   /* 0 = none yet; see tree_has_object */
 	struct seal_key key;
 	uint8_t height;
 	struct seal_ref root;              /* as sealed last; counts only while the root is not cached dirty */
@@ -63,13 +63,18 @@ void tree_dirty(struct tree *t, struct node *n);
 /* Refs of leaves first .. first + n - 1 (n at most 65536). */
 int tree_get_refs(struct tree *t, uint64_t first, uint32_t n, struct seal_ref *ret) CL_MUST_USE;
 /*
- * Sets them. *io_stored counts the tree's stored leaves. fresh: they were written home in place (else they are running pages of the
- * page map).
+ * Sets them; n at most TREE_SET_MAX. *io_stored counts the tree's stored leaves. fresh: they were written home in place (else they are
+ * running pages of the page map). old, unless NULL: what they were; to set these again cannot fail before the next commit. After an
+ * error none is changed.
  */
-int tree_set_refs(struct tree *t, uint64_t first, uint32_t n, const struct seal_ref *refs, bool fresh, uint64_t *io_stored) CL_MUST_USE;
+#define TREE_SET_MAX 256u
+int tree_set_refs(struct tree *t, uint64_t first, uint32_t n, const struct seal_ref *refs, bool fresh, struct seal_ref *old,
+		  uint64_t *io_stored) CL_MUST_USE;
 /*
  * Of leaves first .. first + n - 1, how many from first on can be written home in place (*ret_home = true), or how many
- * cannot (false): not referenced by the committed state, and no journal record mentions them.
+ * cannot (false): holes that the committed state does not reference, and that no journal record mentions. A leaf that was written home
+ * since the commit is none: if a second write of it failed halfway, its first contents, which the application had been told are
+ * stored, would be lost.
  */
 int tree_run_kind(struct tree *t, uint64_t first, uint32_t n, bool *ret_home, uint32_t *ret_n) CL_MUST_USE;
 /* Makes leaves first .. last holes. */
@@ -83,6 +88,11 @@ int tree_next(struct tree *t, uint64_t from, uint64_t limit, bool hole, uint64_t
  */
 typedef int tree_emit_fn(void *arg, uint64_t object, uint64_t lower, struct pagebuf *buf);
 int tree_seal(struct tree *t, tree_emit_fn *emit, void *arg) CL_MUST_USE;
+/* Without the lock: true when the tree has been made, so that its object and key can be used until somebody discards it. */
+static inline bool tree_has_object(const struct tree *t)
+{
+	return __atomic_load_n(&t->object, __ATOMIC_ACQUIRE) != 0;
+}
 static inline bool tree_is_dirty(const struct tree *t)
 {
 	return t->n_dirty || t->run.n;

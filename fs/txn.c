@@ -475,13 +475,10 @@ static int write_batch_home(struct comp *c, struct pagemap_page *p, size_t n, ui
 		int err = pageio_write_home(&c->io, p[i].object, p[i].page, from, run);
 		touch(t, p[i].object);
 		first_err = first_err ? first_err : err;
-		for (size_t k = 0; k < run; k++) {
-			if (err)
-				pagemap_not_home(c->io.map, &p[i + k]);
-			else
-				pagemap_home(c->io.map, &p[i + k]);
-			pagemap_put_buf(c->io.map, p[i + k].buf);
-		}
+		if (err)
+			pagemap_not_home(c->io.map, &p[i], run);
+		else
+			pagemap_home(c->io.map, &p[i], run);
 	}
 	return first_err;
 }

@@ -16,7 +16,8 @@ static struct pagebuf *filled(struct pagemap *pm, uint8_t with)
 
 static void running(struct pagemap *pm, struct pagemap_run *run, uint64_t object, uint64_t page, uint8_t with)
 {
-	ck_assert_int_eq(pagemap_set_running(pm, run, object, page, filled(pm, with)), 0);
+	struct pagebuf *b = filled(pm, with);
+	ck_assert_int_eq(pagemap_set_running(pm, run, object, &page, &b, 1), 0);
 }
 
 /* What the map says of a page; -1: nothing. */
@@ -47,11 +48,10 @@ static size_t all_home(struct pagemap *pm)
 	struct pagemap_page p[7];
 	size_t n, all = 0;
 
-	while ((n = pagemap_take_pending(pm, p, CL_ARRAY_LEN(p))))
-		for (size_t i = 0; i < n; i++, all++) {
-			pagemap_home(pm, &p[i]);
-			pagemap_put_buf(pm, p[i].buf);
-		}
+	while ((n = pagemap_take_pending(pm, p, CL_ARRAY_LEN(p)))) {
+		pagemap_home(pm, p, n);
+		all += n;
+	}
 	return all;
 }
 
@@ -113,14 +113,12 @@ START_TEST(test_newer_while_going_home)
 	running(pm, &run, 20, 1, 2);
 	commit(pm, &run, 2, 1);
 	ck_assert_uint_eq(p.buf->data[0], 1); /* what is being written does not change */
-	pagemap_home(pm, &p);
-	pagemap_put_buf(pm, p.buf);
+	pagemap_home(pm, &p, 1);
 	ck_assert_int_eq(seen(pm, 20, 1), 2);
 	ck_assert_uint_eq(pagemap_n_pending(pm), 1);
 	/* It could not be written: it is pending again. */
 	ck_assert_uint_eq(pagemap_take_pending(pm, &p, 1), 1);
-	pagemap_not_home(pm, &p);
-	pagemap_put_buf(pm, p.buf);
+	pagemap_not_home(pm, &p, 1);
 	pagemap_forget(pm, 2);
 	ck_assert_int_eq(seen(pm, 20, 1), 2); /* not home: not forgotten */
 	ck_assert(pagemap_mentions(pm, 20, 1));
@@ -160,9 +158,7 @@ START_TEST(test_discard)
 	ck_assert_uint_eq(pagemap_take_pending(pm, &p, 1), 1);
 	pagemap_discard(pm, 20, 0, UINT64_MAX, UINT64_MAX);
 	ck_assert_uint_eq(pagemap_n_pending(pm), 0);
-	pagemap_home(pm, &p);
-	pagemap_not_home(pm, &p);
-	pagemap_put_buf(pm, p.buf);
+	pagemap_not_home(pm, &p, 1);
 	ck_assert_uint_eq(pagemap_n_pending(pm), 0);
 	ck_assert_uint_eq(all_home(pm), 0);
 	pagemap_discard(pm, 99, 0, UINT64_MAX, UINT64_MAX); /* an object that is not there */
