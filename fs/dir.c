@@ -433,10 +433,10 @@ static void reset_if_empty(struct inode *dir)
 	dir->index = x;
 }
 
-int dir_remove(struct inode *dir, const struct dir_entry *e)
+/* The page of e, to be changed. */
+static int writable_page(struct inode *dir, const struct dir_entry *e, struct node **ret)
 {
 	uint64_t page = e->pos >> 9;
-	unsigned off = (unsigned)(e->pos & 511u) * 8, before = HEADER;
 	struct node *n;
 	int err = inode_dirty(dir);
 
@@ -453,7 +453,31 @@ int dir_remove(struct inode *dir, const struct dir_entry *e)
 		tree_put(&dir->data, n);
 		return err;
 	}
+	n->checked = true;
 	tree_dirty(&dir->data, n);
+	*ret = n;
+	return 0;
+}
+
+int dir_prepare(struct inode *dir, const struct dir_entry *e)
+{
+	struct node *n;
+	int err = writable_page(dir, e, &n);
+
+	if (!err)
+		tree_put(&dir->data, n);
+	return err;
+}
+
+int dir_remove(struct inode *dir, const struct dir_entry *e)
+{
+	uint64_t page = e->pos >> 9;
+	unsigned off = (unsigned)(e->pos & 511u) * 8, before = HEADER;
+	struct node *n;
+	int err = writable_page(dir, e, &n);
+
+	if (err)
+		return err;
 	struct disk_dirent d = get_record(n->page, off);
 	unsigned len = le16_get(d.len), used = used_of(&d);
 	for (unsigned o = HEADER; o < off; o += le16_get(get_record(n->page, o).len))
@@ -464,7 +488,6 @@ int dir_remove(struct inode *dir, const struct dir_entry *e)
 		memset(n->page + off + len, 0, RECORD_FIXED);
 		len += le16_get(next.len);
 	}
-	n->checked = true;
 	if (off > HEADER) {
 		struct disk_dirent prev = get_record(n->page, before);
 		len += le16_get(prev.len);
@@ -494,15 +517,10 @@ int dir_retarget(struct inode *dir, const struct dir_entry *e, uint64_t ino, uin
 {
 	struct node *n;
 	unsigned off = (unsigned)(e->pos & 511u) * 8;
-	int err = inode_dirty(dir);
+	int err = writable_page(dir, e, &n);
 
-	if (!err)
-		err = tree_node(&dir->data, 0, e->pos >> 9, false, &n);
 	if (err)
 		return err;
-	if (!n)
-		return -EUCLEAN;
-	tree_dirty(&dir->data, n);
 	struct disk_dirent d = get_record(n->page, off);
 	d.ino = le64_of(ino);
 	d.type = type;

@@ -37,6 +37,11 @@ static inline bool dir_is_loaded(const struct inode *dir)
 
 /* -ENOENT. A page that cannot be read: -EBADMSG, when the name could be there. */
 int dir_find(struct inode *dir, const char *name, struct dir_entry *ret) CL_MUST_USE;
+/*
+ * Loads and pins (marks as dirty) what a change of e needs: until the transaction ends dir_remove and dir_retarget of it cannot fail.
+ * For changes that are made of several.
+ */
+int dir_prepare(struct inode *dir, const struct dir_entry *e) CL_MUST_USE;
 /* The caller has made sure that the name is not there. gate: 16 bytes or NULL. Adjusts entries and size. */
 int dir_add(struct inode *dir, const char *name, uint64_t ino, uint8_t type, const uint8_t *gate) CL_MUST_USE;
 int dir_remove(struct inode *dir, const struct dir_entry *e) CL_MUST_USE;

@@ -438,17 +438,20 @@ static int remove_name(struct fs *fs, uint64_t dir, const char *name, bool want_
 		err = may_remove(i, want_dir);
 		if (!err)
 			err = inode_dirty(i);
+		/* What can fail, then what changes. */
+		if (!err)
+			err = dir_prepare(d, &e);
+		orphan = want_dir || i->nlink <= 1;
+		if (!err && orphan)
+			err = fs_orphan(i);
 		if (!err)
 			err = dir_remove(d, &e);
 		if (!err) {
-			i->nlink = want_dir ? 0 : i->nlink - (i->nlink > 0);
+			i->nlink = orphan ? 0 : i->nlink - 1;
 			if (want_dir)
 				d->nlink--;
 			i->ctime = inode_now();
 			changed_now(d);
-			orphan = i->nlink == 0;
-			if (orphan)
-				err = fs_orphan(i);
 		}
 		pthread_rwlock_unlock(&i->lock);
 	}

@@ -59,6 +59,11 @@ static int exchange(struct rename *r)
 
 	if (!err)
 		err = inode_dirty(r->old);
+	/* What can fail, then what changes. */
+	if (!err)
+		err = dir_prepare(r->from, &r->src);
+	if (!err)
+		err = dir_prepare(r->to, &r->dst);
 	if (!err)
 		err = dir_retarget(r->from, &r->src, r->old->ino, (uint8_t)IFTODT(r->old->mode));
 	if (!err)
@@ -76,6 +81,8 @@ static int replace(struct rename *r)
 {
 	int err = inode_dirty(r->i);
 
+	if (!err)
+		err = dir_prepare(r->from, &r->src);
 	if (err)
 		return err;
 	if (r->old) {
@@ -85,14 +92,19 @@ static int replace(struct rename *r)
 			return -ENOTDIR;
 		if (S_ISDIR(r->old->mode) && r->old->entries)
 			return -ENOTEMPTY;
+		r->gone = S_ISDIR(r->old->mode) || r->old->nlink <= 1;
 		err = inode_dirty(r->old);
+		if (!err)
+			err = dir_prepare(r->to, &r->dst);
+		if (!err && r->gone)
+			err = fs_orphan(r->old);
 		if (!err)
 			err = dir_retarget(r->to, &r->dst, r->i->ino, (uint8_t)IFTODT(r->i->mode));
 	} else {
 		err = dir_add(r->to, r->newname, r->i->ino, (uint8_t)IFTODT(r->i->mode), NULL);
 	}
 	if (!err)
-		err = dir_remove(r->from, &r->src);
+		err = dir_remove(r->from, &r->src); /* cannot fail any more */
 	if (err)
 		return err;
 	move_parent(r->i, r->from, r->to);
@@ -102,10 +114,9 @@ static int replace(struct rename *r)
 	r->i->named = true;
 	if (S_ISDIR(r->old->mode))
 		r->to->nlink--;
-	r->old->nlink = S_ISDIR(r->old->mode) ? 0 : r->old->nlink - (r->old->nlink > 0);
+	r->old->nlink = r->gone ? 0 : r->old->nlink - 1;
 	r->old->ctime = r->i->ctime;
-	r->gone = r->old->nlink == 0;
-	return r->gone ? fs_orphan(r->old) : 0;
+	return 0;
 }
 
 /* Finds both ends and locks them. */

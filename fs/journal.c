@@ -68,6 +68,8 @@ struct journal {
 	uint64_t seq;             /* of the next record */
 	uint64_t tail_seq;
 	uint64_t generation;
+	bool second_unsynced;     /* the header's second copy was written, and nothing was synced since */
+	int behind;               /* as found: which copy of the header is not the newest; -1: both are */
 	struct list marks;
 };
 
@@ -95,17 +97,26 @@ static void encode_header(const struct journal *j, uint8_t out[static CL_PAGE])
 	memcpy(out, &h, sizeof h);
 }
 
+/*
+ * The first copy is written and synced, then the second. A power cut may tear what is on its way to the disk: so never both, and the
+ * one that is not being written is durable. The second one's sync is that of the next record.
+ */
 static int write_headers(struct journal *j)
 {
 	uint8_t page[CL_PAGE];
+	int err = 0;
 
 	encode_header(j, page);
-	for (unsigned i = 0; i < RING; i++) {
-		int err = j->store->ops->pwrite(j->store, j->file, page, HEADER_LEN, (uint64_t)i * CL_PAGE);
-		if (err)
-			return err;
-	}
-	return j->store->ops->sync(j->store, j->file);
+	if (j->second_unsynced)
+		err = j->store->ops->sync(j->store, j->file);
+	if (!err)
+		err = j->store->ops->pwrite(j->store, j->file, page, HEADER_LEN, 0);
+	if (!err)
+		err = j->store->ops->sync(j->store, j->file);
+	if (!err)
+		err = j->store->ops->pwrite(j->store, j->file, page, HEADER_LEN, CL_PAGE);
+	j->second_unsynced = !err;
+	return err;
 }
 
 int journal_format(struct store *s, const uint8_t id[static 16], uint32_t pages, uint64_t seq)
@@ -126,6 +137,8 @@ int journal_format(struct store *s, const uint8_t id[static 16], uint32_t pages,
 	free(zero);
 	if (!err)
 		err = write_headers(&j);
+	if (!err)
+		err = s->ops->sync(s, j.file);
 	s->ops->close(s, j.file);
 	return err;
 }
@@ -177,6 +190,8 @@ int journal_open(struct store *s, const uint8_t id[static 16], bool read_only, s
 	if (!j)
 		return -ENOMEM;
 	list_init(&j->marks);
+	j->behind = -1;
+	j->second_unsynced = true; /* who knows */
 	j->store = s;
 	memcpy(j->id, id, 16);
 	err = s->ops->open(s, "journal", read_only ? STORE_RDONLY : STORE_RDWR, &j->file);
@@ -192,8 +207,12 @@ int journal_open(struct store *s, const uint8_t id[static 16], bool read_only, s
 			err = decode_header(j, page, &h);
 		if (err == -EPROTONOSUPPORT && best)
 			best = err;
-		if (err || le64_get(h.generation) <= j->generation)
+		if (err || le64_get(h.generation) <= j->generation) {
+			if (err || le64_get(h.generation) < j->generation)
+				j->behind = (int)i;
 			continue;
+		}
+		j->behind = best ? j->behind : 0; /* the first one was good, but older */
 		best = 0;
 		j->generation = le64_get(h.generation);
 		j->pages = le64_get(h.pages);
@@ -444,8 +463,18 @@ int journal_settle(struct journal *j)
 			err = j->store->ops->pwrite(j->store, j->file, chunk, run * CL_PAGE, (RING + at) * CL_PAGE);
 		pos += run;
 	}
-	if (!err && j->head != j->tail)
+	if (!err && (j->head != j->tail || j->behind >= 0))
 		err = j->store->ops->sync(j->store, j->file);
+	/* A copy that is older must not be what counts when the other one is torn later: its tail is no longer true then. */
+	if (!err && j->behind >= 0) {
+		uint8_t page[CL_PAGE];
+		encode_header(j, page);
+		err = j->store->ops->pwrite(j->store, j->file, page, HEADER_LEN, (uint64_t)j->behind * CL_PAGE);
+		if (!err)
+			err = j->store->ops->sync(j->store, j->file);
+		if (!err)
+			j->behind = -1;
+	}
 	free(chunk);
 	forget_marks(j);
 	j->head = j->tail;
@@ -555,6 +584,8 @@ int journal_append(struct journal *j, uint64_t seq, const struct journal_block *
 		err = flush(&w);
 	if (!err)
 		err = j->store->ops->sync(j->store, j->direct);
+	if (!err)
+		j->second_unsynced = false;
 	if (!err)
 		err = add_mark(j, seq, j->head + pages);
 	if (err)

@@ -55,7 +55,8 @@ int journal_scan(struct journal *j, int (*fn)(void *arg, const struct journal_re
 
 /*
  * Makes what a scan found durable before anything acts on it: after a crash of the process, or a failed sync, records may be whole in the
- * page cache only. Writes them again and syncs; the next scan starts at the tail again.
+ * page cache only. Writes them again and syncs; brings the older copy of the header up to the newer. The next scan starts at the
+ * tail again.
  */
 int journal_settle(struct journal *j) CL_MUST_USE;
 

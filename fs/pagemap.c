@@ -351,6 +351,20 @@ int pagemap_set_running(struct pagemap *pm, struct pagemap_run *run, uint64_t ob
 	return err;
 }
 
+void pagemap_move_run(struct pagemap *pm, struct pagemap_run *run, struct pagemap_run *from)
+{
+	pthread_mutex_lock(&pm->lock);
+	while (!list_empty(&from->pages)) {
+		struct pm_entry *e = list_item(from->pages.next, struct pm_entry, in_run);
+		list_del(&e->in_run);
+		list_add_tail(&run->pages, &e->in_run);
+		e->run = run;
+		run->n++;
+		from->n--;
+	}
+	pthread_mutex_unlock(&pm->lock);
+}
+
 static void drop_running_locked(struct pagemap *pm, struct pm_entry *e)
 {
 	put_buf_locked(pm, e->running);

@@ -62,6 +62,8 @@ bool pagemap_mentions(struct pagemap *pm, uint64_t object, uint64_t page);
  */
 int pagemap_set_running(struct pagemap *pm, struct pagemap_run *run, uint64_t object, const uint64_t *pages,
 			struct pagebuf *const *bufs, size_t n) CL_MUST_USE;
+/* Puts all of from at the end of run. */
+void pagemap_move_run(struct pagemap *pm, struct pagemap_run *run, struct pagemap_run *from);
 /* Forgets running versions of pages first .. last of an object in run. */
 void pagemap_drop_running(struct pagemap *pm, struct pagemap_run *run, uint64_t object, uint64_t first, uint64_t last);
 

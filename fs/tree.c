@@ -77,6 +77,28 @@ void tree_discard(struct tree *t)
 	t->fresh_gen = atomic_fetch_add(&next_gen, 1);
 }
 
+void tree_move(struct tree *dst, struct tree *src)
+{
+	tree_discard(dst);
+	for (size_t l = 0; l < CL_ARRAY_LEN(src->dirty); l++)
+		while (!list_empty(&src->dirty[l])) {
+			struct list *first = src->dirty[l].next;
+			list_del(first);
+			list_add_tail(&dst->dirty[l], first);
+		}
+	pagemap_move_run(src->io->map, &dst->run, &src->run);
+	dst->n_dirty = src->n_dirty;
+	dst->height = src->height;
+	dst->root = src->root;
+	dst->root_fresh = src->root_fresh;
+	dst->fresh_gen = src->fresh_gen;
+	dst->freed = src->freed;
+	dst->key = src->key;
+	__atomic_store_n(&dst->object, src->object, __ATOMIC_RELEASE);
+	src->n_dirty = 0;
+	tree_discard(src);
+}
+
 void tree_done(struct tree *t)
 {
 	seal_key_wipe(&t->key);

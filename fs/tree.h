@@ -47,6 +47,8 @@ int tree_load(struct tree *t, const struct tree_desc *d) CL_MUST_USE;
 int tree_make(struct tree *t, uint64_t object) CL_MUST_USE;
 /* Forgets dirty nodes and running pages; t is then as tree_init left it. */
 void tree_discard(struct tree *t);
+/* Puts src in the place of what dst has, which is forgotten; src is then as tree_init left it. Both owners' locks are held exclusively. */
+void tree_move(struct tree *dst, struct tree *src);
 /* Wipes the key of a tree that is not dirty. */
 void tree_done(struct tree *t);
 void tree_describe(const struct tree *t, struct tree_desc *ret);

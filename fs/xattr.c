@@ -169,22 +169,27 @@ static int store_inline(struct inode *i, const uint8_t *list, size_t len)
 static int store_object(struct inode *i, uint8_t *list, size_t len)
 {
 	uint32_t n = (uint32_t)((len + CL_PAGE - 1) / CL_PAGE);
-	uint64_t stored = 0, old = i->xattr_object ? i->xattr.object : 0;
+	uint64_t stored = 0;
+	struct tree new;
 	struct leaf_run *run = malloc(sizeof *run);
 
 	if (!run)
 		return -ENOMEM;
-	int err = old ? inode_add_op(i, JOURNAL_REMOVE, old, 0, 0) : 0;
-	if (!err)
-		err = tree_make(&i->xattr, comp_new_object(i->comp));
+	tree_init(&new, i->xattr.io, i->xattr.nodes, i->xattr.dirty_pages);
+	int err = tree_make(&new, comp_new_object(i->comp));
 	memset(list + len, 0, (size_t)n * CL_PAGE - len);
 	if (!err)
-		err = leaf_seal_running(&i->xattr, 0, n, list, run);
+		err = leaf_seal_running(&new, 0, n, list, run);
 	if (!err)
-		err = leaf_commit(&i->xattr, run, &stored);
+		err = leaf_commit(&new, run, &stored);
 	free(run);
-	if (err)
+	if (!err && i->xattr_object)
+		err = inode_add_op(i, JOURNAL_REMOVE, i->xattr.object, 0, 0);
+	if (err) {
+		tree_discard(&new);
 		return err;
+	}
+	tree_move(&i->xattr, &new);
 	memset(i->inline_area + i->link_len, 0, INODE_INLINE - i->link_len);
 	i->xattr_inline_len = 0;
 	i->xattr_object = true;
