@@ -96,7 +96,7 @@ static int find_target(struct daemon *d, const char *path, struct fault *f)
 	struct stat st;
 	if (!err && stat(d->target, &st))
 		err = -errno;
-	if (err == -ENOTCONN)
+	if (err == -ENOTCONN || err == -ECONNABORTED) /* which of them depends on how it died */
 		return fault_set(f, err, CL_EXIT_FAILED,
 				 "mount point %s: the mount of a daemon that has died is still there: unmount it first",
 				 path);

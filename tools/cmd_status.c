@@ -34,7 +34,7 @@ static int look(const char *path, struct status *s, struct fault *f)
 	if (err)
 		return fault_set(f, err, CL_EXIT_FAILED, "%s: %s", path, strerror(-err));
 	bool answers = !statvfs(s->e.target, &s->space);
-	s->alive = answers || errno != ENOTCONN;
+	s->alive = answers || (errno != ENOTCONN && errno != ECONNABORTED);
 	s->has_space = answers && s->space.f_blocks; /* zeros: the kernel does not let us look in */
 	int fd;
 	if (!record_open(s->e.major, s->e.minor, mtab_owner(&s->e), &fd)) {

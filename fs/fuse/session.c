@@ -182,7 +182,7 @@ bool fuse_cl_is_mounted(const struct fuse_cl *s)
 
 static int mountpoint_fault(struct fault *f, int err, const char *path)
 {
-	if (err == -ENOTCONN)
+	if (err == -ENOTCONN || err == -ECONNABORTED) /* which of them depends on how it died */
 		return fault_set(f, err, CL_EXIT_FAILED,
 				 "mount point %s: a filesystem without its daemon is mounted there; unmount it first", path);
 	return fault_set(f, err, CL_EXIT_FAILED, "mount point %s: %s", path, strerror(-err));

@@ -97,7 +97,7 @@ sync "$M/data"
 pid=$(daemon_of)
 kill -KILL "$pid"
 wait_until 20 gone "$pid"
-refused 'not connected' ls "$M"
+refused 'not connected|connection abort' ls "$M"
 expect 1 'dead' cloison status "$M"
 expect 1 'daemon that has died is still there' mount.cloison "$V" "$M" -o "$key"
 run umount.cloison "$M"
