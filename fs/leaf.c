@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define SCRATCH_PAGES (LEAF_RUN + 16u)
+#define PIECE 32u /* leaves read, or sealed and written, at a time: they are still in the core's cache when they are opened, or written */
 
 static pthread_key_t scratch_key;
 static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
@@ -83,21 +84,23 @@ int leaf_read(struct tree *t, uint64_t first, uint32_t n, const struct seal_ref 
 		place_of(t, first + from, &place);
 		return pageio_open(t->io, &t->key, &place, &refs[from], o + (size_t)from * CL_PAGE);
 	}
-	/* One read, index pages in between and all: they are few. */
-	uint64_t base = pageio_lower_leaf(first + from);
-	uint64_t end = pageio_lower_leaf(first + to - 1) + 1;
-	if (end - base > SCRATCH_PAGES)
-		return -EINVAL;
-	int err = pageio_read_raw(t->io, t->object, base, scratch, (size_t)(end - base));
-	if (err == -EUCLEAN)
-		err = -EBADMSG;
-	for (uint32_t i = from; i < to && !err; i++) {
-		if (seal_ref_is_hole(&refs[i]))
-			memset(o + (size_t)i * CL_PAGE, 0, CL_PAGE);
-		else
-			err = open_leaf(t, first + i, &refs[i],
-					scratch + (size_t)(pageio_lower_leaf(first + i) - base) * CL_PAGE, mapped,
-					o + (size_t)i * CL_PAGE);
+	int err = 0;
+	for (uint32_t at = from, n_piece; at < to && !err; at += n_piece) {
+		/* One read, index pages in between and all: they are few. */
+		n_piece = CL_MIN(to - at, PIECE);
+		uint64_t base = pageio_lower_leaf(first + at);
+		uint64_t end = pageio_lower_leaf(first + at + n_piece - 1) + 1;
+		err = pageio_read_raw(t->io, t->object, base, scratch, (size_t)(end - base));
+		if (err == -EUCLEAN)
+			err = -EBADMSG;
+		for (uint32_t i = at; i < at + n_piece && !err; i++) {
+			if (seal_ref_is_hole(&refs[i]))
+				memset(o + (size_t)i * CL_PAGE, 0, CL_PAGE);
+			else
+				err = open_leaf(t, first + i, &refs[i],
+						scratch + (size_t)(pageio_lower_leaf(first + i) - base) * CL_PAGE, mapped,
+						o + (size_t)i * CL_PAGE);
+		}
 	}
 	return err;
 }

@@ -84,6 +84,11 @@ static void op_create(fuse_req_t req, fuse_ino_t dir, const char *name, mode_t m
 	struct fs_cred cred = fuse_cl_cred(req);
 	struct fuse_entry_param e;
 	struct fs_attr attr;
+	if (cl->opts.no_open) {
+		/* From now on the kernel asks for MKNOD, opens by itself, and has no RELEASE to send when the file is closed. */
+		fuse_reply_err(req, ENOSYS);
+		return;
+	}
 	int r = fs_make(cl->fs, dir, name, (mode & 07777) | S_IFREG, NULL, &cred, &attr);
 	if (r < 0) {
 		fuse_cl_reply_result(req, r);
