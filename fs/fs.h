@@ -175,7 +175,8 @@ void fs_get_stats(struct fs *fs, struct fs_stats *ret);
  * fsck: verifies structure and every page of every compartment that is given with a key; without a key (key NULL) only what
  * needs none (journal chain, names and modes of lower files, sizes). Nothing is written unless repair. report is called per finding with a
  * sentence; path is "" when it concerns no file. progress gets pages done and pages in all (may be NULL).
- * *ret_errors counts findings that were not corrected, *ret_fixed the others (journal replay counts as one).
+ * ret_errors counts findings that were not corrected, ret_fixed the others (journal replay counts as one). What harms nobody (leftovers
+ * of a crash) is reported with fixed = false, and counted by neither.
  */
 struct fs_check {
 	bool replay;  /* write: replay the journals (-n: false, they are read as overlays) */

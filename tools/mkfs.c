@@ -105,6 +105,7 @@ static int take(struct mkfs *m, int opt, struct fault *f)
 		err = unlock_option(&m->key, "pin-file", optarg, f);
 		return err < 0 ? err : 0;
 	case OPT_PASSPHRASE:
+		m->key.passphrase_option = "--recovery-passphrase-file";
 		err = unlock_option(&m->key, "passphrase-file", optarg, f);
 		return err < 0 ? err : 0;
 	case OPT_NO_RECOVERY:

@@ -87,15 +87,16 @@ static int find_tpm(struct unlock *u, const char *tpm2, struct fault *f)
 
 int unlock_init(struct unlock *u, const struct unlock_options *o, bool prompt, struct fault *f)
 {
+	const char *passphrase = o->passphrase_option ? o->passphrase_option : "passphrase-file";
 	*u = (struct unlock){ .may_prompt = prompt && prompt_possible() };
 	if (o->pin_file && o->passphrase_file && !strcmp(o->pin_file, "-") && !strcmp(o->passphrase_file, "-"))
 		return fault_set(f, -EINVAL, CL_EXIT_USAGE,
-				 "pin-file and passphrase-file cannot both be standard input");
+				 "pin-file and %s cannot both be standard input", passphrase);
 	int err = find_tpm(u, o->tpm2, f);
 	if (!err)
 		err = read_file("pin-file", o->pin_file, UNLOCK_PIN_MAX, &u->pin, f);
 	if (!err)
-		err = read_file("passphrase-file", o->passphrase_file, UNLOCK_PASSPHRASE_MAX, &u->passphrase, f);
+		err = read_file(passphrase, o->passphrase_file, UNLOCK_PASSPHRASE_MAX, &u->passphrase, f);
 	if (err) {
 		unlock_done(u);
 		return err;

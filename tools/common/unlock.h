@@ -18,6 +18,7 @@ struct unlock_options {
 	char *tpm2;            /* "auto", "none" or a TCTI; NULL: auto */
 	char *pin_file;        /* "-" is standard input */
 	char *passphrase_file;
+	const char *passphrase_option; /* what the command calls it; NULL: passphrase-file */
 };
 
 /*
