@@ -154,14 +154,28 @@ int file_read_all(int dirfd, const char *name, size_t max, char **ret_buf, size_
 	return err;
 }
 
-static int write_tmp(int dirfd, const char *tmp, const void *buf, size_t n)
+/* What root writes in a user's directory stays the user's: it gets the owner of the file that it replaces, or of the directory. */
+static int keep_owner(int dirfd, const char *name, int fd)
+{
+	struct stat st;
+
+	if (geteuid() != 0)
+		return 0;
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 && fstatat(dirfd, ".", &st, 0) < 0)
+		return -errno;
+	return fchown(fd, st.st_uid, st.st_gid) < 0 ? -errno : 0;
+}
+
+static int write_tmp(int dirfd, const char *tmp, const char *name, const void *buf, size_t n)
 {
 	int fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	int err;
 
 	if (fd < 0)
 		return -errno;
-	err = file_write_full(fd, buf, n);
+	err = keep_owner(dirfd, name, fd);
+	if (!err)
+		err = file_write_full(fd, buf, n);
 	if (!err && fchmod(fd, 0600) < 0) /* the umask may have taken more away */
 		err = -errno;
 	if (!err && fsync(fd) < 0)
@@ -198,7 +212,7 @@ int file_write_atomic(int dirfd, const char *name, const void *buf, size_t n)
 	len = snprintf(tmp, sizeof tmp, ".%s.%s.tmp", name, suffix);
 	if (len < 0 || (size_t)len >= sizeof tmp)
 		return -ENAMETOOLONG;
-	err = write_tmp(dirfd, tmp, buf, n);
+	err = write_tmp(dirfd, tmp, name, buf, n);
 	if (!err && renameat(dirfd, tmp, dirfd, name) < 0)
 		err = -errno;
 	if (err) {

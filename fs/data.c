@@ -2,6 +2,7 @@
 /* Contents of regular files. */
 #include "fs/data.h"
 
+#include "common/log.h"
 #include "common/secret.h"
 #include "fs/comp.h"
 #include "fs/leaf.h"
@@ -115,6 +116,8 @@ static int write_pages(struct inode *i, uint64_t first, uint32_t n, const uint8_
 		err = inode_dirty(i);
 		if (!err)
 			err = leaf_commit(&i->data, &run, &i->stored);
+		else if (!run.home)
+			pagemap_put_bufs(i->comp->io.map, run.bufs, run.n);
 		if (!err && grown) {
 			i->size = CL_MAX(i->size, CL_MIN(grown->end, first * CL_PAGE));
 			if (grown->stamp)
@@ -222,6 +225,16 @@ ssize_t data_write(struct inode *i, const void *buf, size_t n, uint64_t off, uns
 	return done ? (ssize_t)done : err;
 }
 
+/*
+ * Some leaves may have become holes, and no operation of the journal will say so. The committed state still references their places until
+ * the commit of this transaction is durable: nothing of the object is written in place before the next checkpoint.
+ */
+static void holes_without_op(struct inode *i)
+{
+	if (i->data.object && pagemap_commit_range(i->comp->io.map, i->data.object, i->comp->running))
+		log_warn("compartment %s: out of memory", i->comp->io.name);
+}
+
 /* Range 0 .. end is held, transaction running. */
 static int shrink(struct inode *i, uint64_t size, uint64_t old)
 {
@@ -247,6 +260,8 @@ static int shrink(struct inode *i, uint64_t size, uint64_t old)
 		err = inode_add_op(i, JOURNAL_CUT, i->data.object, pageio_lower_end(keep, i->data.height), 0);
 		i->data.freed = true; /* what comes there now must not go home before the cut */
 	}
+	if (err)
+		holes_without_op(i);
 	if (!err)
 		i->size = size;
 	pthread_rwlock_unlock(&i->lock);
@@ -351,6 +366,8 @@ int data_punch(struct inode *i, uint64_t off, uint64_t len)
 			err = punch_ops(i, first, stop - 1);
 			i->data.freed = true; /* what comes there now must not go home before the punch */
 		}
+		if (err)
+			holes_without_op(i);
 	}
 	if (!err) {
 		i->mtime = i->ctime = inode_now();

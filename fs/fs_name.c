@@ -370,15 +370,20 @@ int fs_link(struct fs *fs, uint64_t ino, uint64_t dir, const char *name, struct 
 	}
 	if (!err)
 		err = inode_dirty(i);
-	if (!err)
-		err = dir_add(d, name, i->ino, (uint8_t)IFTODT(i->mode), NULL);
+	bool orphan = i->nlink == 0;
+	if (!err && orphan)
+		err = inode_set_orphan(i, false);
 	if (!err) {
-		if (i->nlink++ == 0) {
-			err = inode_set_orphan(i, false);
-			if (i->orphan_held)
-				inode_put(i); /* fs_orphan's or fs_tmpfile's; the caller has one as well */
+		err = dir_add(d, name, i->ino, (uint8_t)IFTODT(i->mode), NULL);
+		if (err && orphan && inode_set_orphan(i, true)) /* its page is dirty, so it is there */
+			log_warn("compartment %s: inode %llu is lost until fsck", i->comp->io.name, (unsigned long long)i->ino);
+	}
+	if (!err) {
+		i->nlink++;
+		if (orphan && i->orphan_held)
+			inode_put(i); /* fs_orphan's or fs_tmpfile's; the caller has one as well */
+		if (orphan)
 			i->orphan_held = false;
-		}
 		i->named = true;
 		i->ctime = inode_now();
 		changed_now(d);

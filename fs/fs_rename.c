@@ -79,19 +79,18 @@ static int exchange(struct rename *r)
 
 static int replace(struct rename *r)
 {
+	if (r->old && S_ISDIR(r->old->mode) && !S_ISDIR(r->i->mode))
+		return -EISDIR;
+	if (r->old && !S_ISDIR(r->old->mode) && S_ISDIR(r->i->mode))
+		return -ENOTDIR;
+	if (r->old && S_ISDIR(r->old->mode) && r->old->entries)
+		return -ENOTEMPTY;
 	int err = inode_dirty(r->i);
-
 	if (!err)
 		err = dir_prepare(r->from, &r->src);
 	if (err)
 		return err;
 	if (r->old) {
-		if (S_ISDIR(r->old->mode) && !S_ISDIR(r->i->mode))
-			return -EISDIR;
-		if (!S_ISDIR(r->old->mode) && S_ISDIR(r->i->mode))
-			return -ENOTDIR;
-		if (S_ISDIR(r->old->mode) && r->old->entries)
-			return -ENOTEMPTY;
 		r->gone = S_ISDIR(r->old->mode) || r->old->nlink <= 1;
 		err = inode_dirty(r->old);
 		if (!err)

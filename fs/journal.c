@@ -115,7 +115,7 @@ static int write_headers(struct journal *j)
 		err = j->store->ops->sync(j->store, j->file);
 	if (!err)
 		err = j->store->ops->pwrite(j->store, j->file, page, HEADER_LEN, CL_PAGE);
-	j->second_unsynced = !err;
+	j->second_unsynced = true;
 	return err;
 }
 
@@ -143,7 +143,7 @@ int journal_format(struct store *s, const uint8_t id[static 16], uint32_t pages,
 	return err;
 }
 
-/* 0, -EUCLEAN or -EPROTONOSUPPORT. */
+/* Of a whole page. 0, -EUCLEAN or -EPROTONOSUPPORT. */
 static int decode_header(const struct journal *j, const uint8_t *page, struct disk_header *ret)
 {
 	uint8_t check[16];
@@ -155,6 +155,8 @@ static int decode_header(const struct journal *j, const uint8_t *page, struct di
 	if (le32_get(ret->version) != 1)
 		return -EPROTONOSUPPORT;
 	uint64_t pages = le64_get(ret->pages);
+	if (!bytes_are_zero(page + sizeof *ret, CL_PAGE - sizeof *ret))
+		return -EUCLEAN;
 	if (le32_get(ret->zero) || pages < JOURNAL_PAGES_MIN || pages > JOURNAL_PAGES_MAX || le64_get(ret->tail) >= pages || le64_get(ret->seq) == 0)
 		return -EUCLEAN;
 	return 0;
@@ -200,6 +202,7 @@ int journal_open(struct store *s, const uint8_t id[static 16], bool read_only, s
 	for (unsigned i = 0; i < RING; i++) {
 		struct disk_header h;
 		size_t got;
+		memset(page, 0, sizeof page);
 		err = s->ops->pread(s, j->file, page, CL_PAGE, (uint64_t)i * CL_PAGE, &got);
 		if (!err && got < HEADER_LEN)
 			err = -EUCLEAN;
@@ -241,7 +244,7 @@ fail:
 int journal_check_header(struct store *s, const uint8_t id[static 16], unsigned copy)
 {
 	struct journal j = { .store = s };
-	uint8_t page[CL_PAGE];
+	uint8_t page[CL_PAGE] = { 0 };
 	struct disk_header h;
 	size_t got = 0;
 	int err = s->ops->open(s, "journal", STORE_RDONLY, &j.file);

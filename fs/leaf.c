@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define SCRATCH_PAGES (LEAF_RUN + 16u)
-#define PIECE 32u /* leaves read, or sealed and written, at a time: they are still in the core's cache when they are opened, or written */
+#define PIECE 32u /* leaves read at a time: they are still in the core's cache when they are opened */
 
 static pthread_key_t scratch_key;
 static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;

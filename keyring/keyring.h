@@ -75,6 +75,8 @@ struct keyring_new {
  */
 int keyring_create(const struct keyring_new *spec, struct keyring **ret, struct secret **ret_keys, struct fault *f)
 	CL_MUST_USE;
+/* Both copies of the header were loaded, are well-formed, and say different things: the other one may be used instead. */
+bool keyring_copies_differ(const struct keyring *k);
 /* Writes volume.json (tmp, fsync, rename, fsync) and then volume.json.bak below dirfd. */
 int keyring_save(const struct keyring *k, int dirfd, struct fault *f) CL_MUST_USE;
 /*
@@ -115,7 +117,7 @@ int keyring_unlock(const struct keyring *k, const struct keyring_offer *offer, c
 		   struct keyring_unlocked **ret, size_t *ret_n, struct fault *f) CL_MUST_USE;
 /*
  * Unlocks every compartment that the offer can open (fsck, recovery), lowest first. One that does not authenticate is
- * left out with a line in the log; compare *ret_n with keyring_n_compartments. A PIN that three locks refused is tried
+ * left out with a line in the log; compare *ret_n with keyring_n_compartments. A PIN that the first lock, or three of several locks, refused is tried
  * on no more. When none: the errors of keyring_unlock.
  */
 int keyring_unlock_all(const struct keyring *k, const struct keyring_offer *offer, struct keyring_unlocked **ret,

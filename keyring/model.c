@@ -123,3 +123,8 @@ bool keyring_dir_ok(const char *dir)
 	return n && n <= KEYRING_DIR_MAX && keyring_text_ok(dir, n) && !strchr(dir, '/') && strcmp(dir, ".") != 0 &&
 	       strcmp(dir, "..") != 0;
 }
+
+bool keyring_copies_differ(const struct keyring *k)
+{
+	return k->spare != NULL;
+}

@@ -212,7 +212,7 @@ static bool pin_ready(struct keyring_opening *o, struct keyring_way *w)
 	const struct secret *pin = o->offer->pin;
 	int err;
 
-	if (w->err == -EBUSY || w->refused >= PIN_TRIES)
+	if (w->err == -EBUSY || w->refused >= (w->accepted ? PIN_TRIES : 1u))
 		return false;
 	if (!pin) {
 		way_fails(w, -ENOKEY, CL_EXIT_KEY, "needs a PIN, and none was given");

@@ -186,6 +186,8 @@ static int attempt(const struct keyring *k, const struct keyring_offer *offer, c
 	for (size_t i = 0; i < k->n_slots; i++) {
 		ret->pin_spent |= o.ways[i].refused || o.ways[i].err == -EBUSY;
 		ret->damaged |= o.ways[i].err == -EBADMSG;
+		if (o.ways[i].err == -EBADMSG && !err)
+			(void)fault_set(&ret->why, -EBADMSG, CL_EXIT_INTEGRITY, "%s", o.ways[i].why.text);
 	}
 	if (!err)
 		report_ways(&o);
@@ -232,6 +234,9 @@ static int unlock(const struct keyring *k, const struct keyring_offer *offer, co
 		return fault_set(f, err, first.why.exit, "%s", first.why.text);
 	*ret = first.u;
 	*ret_n = first.n;
+	/* Some is open, and some is damaged: that is told as well. */
+	if (req->all && first.damaged && first.why.text[0])
+		(void)fault_set(f, -EBADMSG, first.why.exit, "%s", first.why.text);
 	return 0;
 }
 

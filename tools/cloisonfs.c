@@ -25,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 static const char help[] =
@@ -187,6 +188,11 @@ static int open_volume(struct daemon *d, struct fault *f)
 	int err = store_dir_open(d->dir, &d->store);
 	if (err)
 		return fault_set(f, err, CL_EXIT_FAILED, "volume %s: %s", d->dir, strerror(-err));
+	struct statvfs st;
+	if (!d->opts.read_only && !fstatvfs(store_dir_fd(d->store), &st) && st.f_flag & ST_RDONLY) {
+		log_warn("volume %s is on a read-only filesystem: it is mounted read-only", d->dir);
+		d->opts.read_only = true;
+	}
 	struct keyring *k = NULL;
 	err = keyring_load(store_dir_fd(d->store), &k, f);
 	if (err == -ENOENT) {
@@ -294,9 +300,11 @@ static int leave(struct daemon *d, int err)
 	char state[256] = "closed";
 	if (err)
 		snprintf(state, sizeof state, "not everything could be written: %s", strerror(-err));
-	if (d->record && mtab_find(d->target, &e)) /* not if the next mount is there already */
+	int found = d->record ? mtab_find(d->target, &e) : -EINVAL;
+	/* Not if the next mount is there already. */
+	if (found == -ENOENT || (!found && strcmp(e.type, MTAB_TYPE)))
 		utab_remove(d->target);
-	else if (d->record)
+	if (!found)
 		mtab_entry_done(&e);
 	record_finish(d->record, state);
 	return err;

@@ -4,6 +4,7 @@
 
 #include "common/bytes.h"
 #include "tools/common/json_out.h"
+#include "tools/common/say.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +27,7 @@ static void print(const struct keyring_unlocked *u, size_t n, size_t closed)
 	for (size_t i = 0; i < n; i++)
 		printf("%-32s /%s\n", u[i].label.text, u[i].label.rank ? u[i].label.dir : "");
 	if (closed)
-		printf("(%zu more that these keys do not open)\n", closed);
+		printf("(%zu more that were not opened)\n", closed);
 }
 
 int cmd_label_list(struct cmd *c, struct fault *f)
@@ -45,9 +46,14 @@ int cmd_label_list(struct cmd *c, struct fault *f)
 			err = unlock_label(&unlock, k, c->key.label, &u, &n, f);
 		else
 			err = unlock_all(&unlock, k, &u, &n, f);
+		if (!err && f->text[0]) {
+			say("%s", f->text);
+			*f = (struct fault){ 0 };
+		}
 		unlock_done(&unlock);
 	}
-	size_t closed = err ? 0 : keyring_n_compartments(k) - n;
+	size_t all = keyring_n_compartments(k); /* of the copy that was loaded; the other one may list more */
+	size_t closed = err || all < n ? 0 : all - n;
 	if (!err && c->json)
 		err = print_json(u, n, closed);
 	else if (!err)

@@ -26,6 +26,14 @@ static int look(const char *path, struct status *s, struct fault *f)
 	int err = mtab_canonical(path, &target);
 	if (!err)
 		err = mtab_find(target, &s->e);
+	if (err == -ENOENT) { /* the last component may be a symlink */
+		char *real = realpath(path, NULL);
+		if (!real && errno == ENOENT)
+			return free(target), fault_set(f, err, CL_EXIT_FAILED, "%s: %s", path, strerror(ENOENT));
+		if (real)
+			err = mtab_find(real, &s->e);
+		free(real);
+	}
 	if (!err && strcmp(s->e.type, MTAB_TYPE))
 		err = -ENOENT;
 	free(target);

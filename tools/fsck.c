@@ -36,7 +36,7 @@ static const char help[] =
 	"Usage: fsck.cloison [OPTION]... DIR\n"
 	"Checks the volume in DIR, which must not be mounted. With keys it verifies every page.\n\n"
 	"  -n                   write nothing, not even replay the journals\n"
-	"  -a, -p, -y           do not ask (replaying a journal is all that is written)\n"
+	"  -a, -p, -y           ask for no key\n"
 	"  -f                   check even if the volume looks clean (always done)\n"
 	"  -C FD                progress lines to descriptor FD (0: a bar)\n"
 	"  --label LABEL|all    what to unlock: a label with those below it, or all that can be (default)\n"
@@ -62,6 +62,7 @@ struct fsck {
 	struct unlock_options key;
 	const char *path;
 	bool no_write, json, help, version;
+	bool no_questions;
 	bool keys_asked_for; /* a key option was given: then no key is an error */
 	int progress_fd;
 	struct progress progress;
@@ -75,6 +76,7 @@ struct fsck {
 	json_t *findings;
 	char uuid[2 * KEYRING_ID_LEN + 1];
 	char why_not[640]; /* why there are no keys */
+	char not_authentic[640]; /* what of the header did not authenticate although something was opened; "": nothing */
 };
 
 static int key_option(struct fsck *k, const char *name, const char *value, struct fault *f)
@@ -109,6 +111,11 @@ static int take(struct fsck *k, int opt, struct fault *f)
 	switch (opt) {
 	case 'n':
 		k->no_write = true;
+		return 0;
+	case 'a':
+	case 'p':
+	case 'y':
+		k->no_questions = true;
 		return 0;
 	case 'C':
 		if (!strcmp(optarg, "0"))
@@ -184,7 +191,8 @@ static int get_keys(struct fsck *k, struct fault *f)
 	bool all = !k->key.label || !strcmp(k->key.label, "all");
 	struct fault why = { 0 };
 	struct unlock u;
-	int err = unlock_init(&u, &k->key, k->keys_asked_for, &why);
+	/* Asks as mount does; but not where fsck(8) is run at boot or by a script. */
+	int err = unlock_init(&u, &k->key, k->keys_asked_for || !k->no_questions, &why);
 	if (!err) {
 		if (all)
 			err = unlock_all(&u, k->keyring, &k->open, &k->n_open, &why);
@@ -192,8 +200,10 @@ static int get_keys(struct fsck *k, struct fault *f)
 			err = unlock_label(&u, k->keyring, k->key.label, &k->open, &k->n_open, &why);
 		unlock_done(&u);
 	}
-	if (!err)
+	if (!err) {
+		snprintf(k->not_authentic, sizeof k->not_authentic, "%s", why.text);
 		return 0;
+	}
 	k->n_open = 0;
 	if (k->keys_asked_for || why.exit == CL_EXIT_USAGE || err == -EBADMSG || err == -EUCLEAN) {
 		*f = why;
@@ -292,15 +302,15 @@ static int check(struct fsck *k, struct fault *f)
 }
 
 /*
- * The header has a spare, which nobody reads while the first copy is good. With every label's key, all of what was loaded is
- * authenticated, and both copies can be written anew from it.
+ * The header has a spare, which nobody reads while the first copy is good. With every label's key, one that is missing or malformed is
+ * written anew from the other.
  */
 static int check_header(struct fsck *k, struct fault *f)
 {
 	static const char *const names[2] = { "volume.json", "volume.json.bak" };
 	char *text[2] = { NULL, NULL };
 	size_t len[2] = { 0, 0 };
-	char what[160] = "";
+	char what[240] = "";
 	int err = 0;
 
 	for (int i = 0; i < 2; i++) {
@@ -311,12 +321,21 @@ static int check_header(struct fsck *k, struct fault *f)
 			snprintf(what, sizeof what, "%s cannot be read: %s", names[i], strerror(-e));
 	}
 	if (!err && !what[0] && (len[0] != len[1] || memcmp(text[0], text[1], len[0])))
-		snprintf(what, sizeof what, "volume.json and its spare, volume.json.bak, differ: one of them is damaged or old");
+		snprintf(what, sizeof what, "volume.json and its spare, volume.json.bak, differ: one of them is damaged or old; "
+			 "keep both, and copy the one with which everything opens over the other");
 	free(text[0]);
 	free(text[1]);
+	if (k->not_authentic[0]) {
+		report(k, "", k->not_authentic, false);
+		k->check.ret_errors++;
+	}
 	if (err || !what[0])
 		return err;
-	bool fix = !k->no_write && k->n && k->n_open == k->n;
+	/*
+	 * Only in the place of a copy that says nothing: of two that both make sense it is not known which one is damaged, and not all that a
+	 * header has is covered by the MACs of the labels (wrapped keys and salts of other slots are not).
+	 */
+	bool fix = !k->no_write && k->n && k->n_open == k->n && !keyring_copies_differ(k->keyring);
 	if (fix)
 		fix = !keyring_save(k->keyring, store_dir_fd(k->store), NULL);
 	report(k, "", what, fix);
@@ -348,7 +367,7 @@ static int summary(struct fsck *k)
 	if (k->n_open == 0)
 		printf("%s: contents were not verified: no key (%s)\n", k->path, k->why_not);
 	else if (k->n_open < k->n)
-		printf("%s: there was a key for %zu of %zu labels; contents of the others were not verified\n", k->path,
+		printf("%s: %zu of %zu labels were opened; contents of the others were not verified\n", k->path,
 		       k->n_open, k->n);
 	if (bad)
 		printf("%s: %ju error%s left, %ju corrected\n", k->path, (uintmax_t)bad, bad == 1 ? "" : "s",

@@ -176,6 +176,29 @@ for at in 1 200 500 900; do
 	opens 'volume.json'
 done
 
+step 'damaged volume.json: well-formed, but not what was written'
+change() { # FILE: another digit in the first MAC
+	"$PYTHON" -c '
+import re, sys
+text = open(sys.argv[1]).read()
+at = re.search(r"\"mac\": *\"", text).end()
+text = text[:at] + ("A" if text[at] != "A" else "B") + text[at + 1:]
+open(sys.argv[1], "w").write(text)' "$1"
+}
+damage change volume.json
+opens 'volume.json'
+for option in -n -p; do # none is written over the other: which of them is good is not for fsck to say
+	cp "$D/volume.json" "$T/changed"
+	expect 4 'differ' fsck.cloison $option --tpm2 none --passphrase-file "$passphrase" "$D"
+	cmp "$D/volume.json" "$T/changed"
+	cmp "$D/volume.json.bak" "$V/volume.json.bak"
+done
+damage change volume.json
+change "$D/volume.json.bak"
+run fsck.cloison -p --tpm2 none --passphrase-file "$passphrase" "$D"
+[ "$rc" != 0 ] && [ "$rc" != 1 ] || fail "fsck.cloison over a header that does not authenticate: exit $rc: $out"
+grep -q 'MAC' <<<"$out" || fail "fsck.cloison does not name what is wrong: $out"
+
 step 'damaged volume.json: both copies'
 both() { "$@" volume.json && cp volume.json volume.json.bak; }
 damage both truncate -s 0

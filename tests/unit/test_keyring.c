@@ -245,9 +245,9 @@ START_TEST(test_pin_lockout)
 	use_pin(&x, "000000");
 	x.offer.passphrase = NULL;
 	ck_assert_int_eq(keyring_unlock_all(x.k, &x.offer, &u, &n, &f), -EKEYREJECTED);
-	ck_assert_uint_eq(x.tpm.wrong, 3); /* not one for each label */
+	ck_assert_uint_eq(x.tpm.wrong, 1); /* not one for each label */
 	use_pin(&x, FIXTURE_PIN);
-	x.tpm.lockout_at = 3;
+	x.tpm.lockout_at = 1;
 	ck_assert_int_eq(fixture_unlock(&x, x.k, 1, &f2), -EBUSY);
 	ck_assert_int_eq(f2.exit, CL_EXIT_KEY);
 	/* The passphrase does not care. */

@@ -4,8 +4,10 @@
 
 #include "common/file.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -40,9 +42,28 @@ static int wait_for(int fd, pid_t child, struct fault *f)
 	return CL_EXIT_FAILED;
 }
 
+/* Descriptors above the standard ones that were open when we were started: a lock file of a script, a pipe to it. */
+static int inherited[64];
+static size_t n_inherited;
+
+static void note_inherited(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	const struct dirent *e;
+	n_inherited = 0;
+	while (d && n_inherited < CL_ARRAY_LEN(inherited) && (e = readdir(d))) {
+		int fd = atoi(e->d_name);
+		if (fd > 2 && fd != dirfd(d) && !(fcntl(fd, F_GETFD) & FD_CLOEXEC)) /* ours all have it */
+			inherited[n_inherited++] = fd;
+	}
+	if (d)
+		closedir(d);
+}
+
 int background_fork(int *ret_fd, int *ret_exit, struct fault *f)
 {
 	int p[2];
+	note_inherited();
 	if (pipe2(p, O_CLOEXEC))
 		return fault_set(f, -errno, CL_EXIT_FAILED, "cannot make a pipe: %s", strerror(errno));
 	pid_t child = fork();
@@ -74,6 +95,10 @@ int background_ready(int fd)
 			err = -errno;
 	if (null > 2)
 		close(null);
+	/* What others gave us and nobody needs any more; or they would wait for it as long as the mount lives. */
+	for (size_t i = 0; i < n_inherited; i++)
+		close(inherited[i]);
+	n_inherited = 0;
 	const struct report r = { 0 };
 	if (!err)
 		err = file_write_full(fd, &r, sizeof r);

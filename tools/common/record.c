@@ -172,7 +172,11 @@ void record_finish(struct record *r, const char *state)
 	r->info.state = strdup(state);
 	if (!r->info.state || write_info(r->fd, &r->info))
 		(void)!ftruncate(r->fd, 0); /* no state at all reads as "not closed" */
-	(void)!unlinkat(r->dirfd, r->name, 0);
+	/* The device number may belong to another mount by now, and the name to its record. */
+	struct stat mine, named;
+	if (!fstat(r->fd, &mine) && !fstatat(r->dirfd, r->name, &named, AT_SYMLINK_NOFOLLOW) && mine.st_dev == named.st_dev &&
+	    mine.st_ino == named.st_ino)
+		(void)!unlinkat(r->dirfd, r->name, 0);
 	close(r->dirfd);
 	/* r->fd stays open, and with it the lock, until the kernel has buried the process. */
 	record_info_done(&r->info);

@@ -2,9 +2,12 @@
 /* Making the directory of a volume, or leaving no trace of the attempt. */
 #include "tools/common/undo.h"
 
+#include "tools/common/say.h"
+
 #include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -54,6 +57,12 @@ int undo_open_empty(struct undo_dir *d, const char *path, struct fault *f)
 	int err = d->fd < 0 ? -errno : 0;
 	if (err == -ENOTDIR)
 		return fault_set(f, err, CL_EXIT_FAILED, "%s is not a directory", path);
+	/* Two at once would both find it empty. Held until the volume stands. */
+	if (!err && flock(d->fd, LOCK_EX | LOCK_NB))
+		err = -errno;
+	if (err == -EWOULDBLOCK)
+		return close(d->fd), d->fd = -1,
+		       fault_set(f, -EBUSY, CL_EXIT_FAILED, "%s: another mkfs.cloison is making a volume there", path);
 	if (!err)
 		err = is_empty(d->fd);
 	if (err == -ENOTEMPTY)
@@ -110,6 +119,8 @@ int undo_remove(struct undo_dir *d)
 
 void undo_keep(struct undo_dir *d)
 {
+	if (d->fd >= 0 && fchmod(d->fd, 0700))
+		say("%s: its mode cannot be made 0700: %s; others may list it", d->path, strerror(errno));
 	if (d->fd >= 0)
 		close(d->fd);
 	d->fd = -1;

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define PIN_TRIES 3
+#define PASSPHRASE_TRIES 3
 
 int unlock_option(struct unlock_options *o, const char *name, const char *value, struct fault *f)
 {
@@ -213,18 +214,28 @@ static int ask_pin(struct unlock *u, const struct wanted *w, int err, struct fau
 
 static int ask_passphrase(struct unlock *u, const struct wanted *w, int err, struct fault *f)
 {
-	say("%s", f->text);
-	struct secret *p = NULL;
-	int got = prompt_secret("Passphrase (empty: none): ", UNLOCK_PASSPHRASE_MAX, &p);
-	if (got == -ENODATA)
-		return err;
-	if (got) {
-		*f = (struct fault){ 0 };
-		return fault_set(f, got, CL_EXIT_KEY, "no passphrase was read: %s", strerror(-got));
+	if (err == -EKEYREJECTED) { /* the TPM counts each try of a wrong PIN */
+		secret_free(u->pin);
+		u->pin = NULL;
 	}
-	secret_free(u->passphrase);
-	u->passphrase = p;
-	return try(u, w, f);
+	for (int i = 0; i < PASSPHRASE_TRIES && is_key_trouble(err); i++) {
+		if (i && err != -EKEYREJECTED)
+			break;
+		if (i || u->tcti[0]) /* why the TPM did not do, or that the last one was wrong */
+			say("%s", f->text);
+		struct secret *p = NULL;
+		int got = prompt_secret("Passphrase (empty: none): ", UNLOCK_PASSPHRASE_MAX, &p);
+		if (got == -ENODATA)
+			break;
+		if (got) {
+			*f = (struct fault){ 0 };
+			return fault_set(f, got, CL_EXIT_KEY, "no passphrase was read: %s", strerror(-got));
+		}
+		secret_free(u->passphrase);
+		u->passphrase = p;
+		err = try(u, w, f);
+	}
+	return err;
 }
 
 /* The keyring knows what failed; which option would have helped is known here. */
@@ -248,8 +259,11 @@ static int run(struct unlock *u, const struct wanted *w, struct fault *f)
 		err = ask_pin(u, w, err, &mine);
 	if (err && u->may_prompt && is_key_trouble(err) && ways.passphrase && !u->passphrase)
 		err = ask_passphrase(u, w, err, &mine);
-	if (!err)
+	if (!err) {
+		if (f && w->all && mine.text[0])
+			*f = mine;
 		return 0;
+	}
 	if (is_key_trouble(err))
 		add_hint(u, &ways, &mine);
 	if (f)

@@ -48,11 +48,12 @@ const struct keyring_tpm *unlock_tpm(const struct unlock *u);
 
 /*
  * keyring_unlock and keyring_unlock_all with what was offered; when that does not do and somebody can be asked, asks
- * for the PIN (three times at most) and then for the passphrase. Errors are keyring's, the sentence tells which
+ * for the PIN and then for the passphrase, three times at most each. Errors are keyring's, the sentence tells which
  * option was missing.
  */
 int unlock_label(struct unlock *u, const struct keyring *k, const char *label, struct keyring_unlocked **ret,
 		 size_t *ret_n, struct fault *f) CL_MUST_USE;
+/* *f may have a sentence although 0 is returned: what of the header did not authenticate. */
 int unlock_all(struct unlock *u, const struct keyring *k, struct keyring_unlocked **ret, size_t *ret_n,
 	       struct fault *f) CL_MUST_USE;
 
