@@ -4,6 +4,7 @@
 
 #include "common/bytes.h"
 #include "tools/common/json_out.h"
+#include "tools/common/say.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,7 +40,7 @@ int cmd_key_list(struct cmd *c, struct fault *f)
 	bytes_to_hex(keyring_uuid(k), KEYRING_ID_LEN, uuid);
 	json_t *slots = json_array();
 	if (!c->json)
-		printf("volume %s in %s\n", uuid, dir);
+		say_line("volume %s in %s", uuid, dir);
 	for (size_t i = 0; i < keyring_n_slots(k) && !err; i++) {
 		struct keyring_slot_info s;
 		err = keyring_slot(k, i, &s);

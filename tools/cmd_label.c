@@ -25,7 +25,7 @@ static int print_json(const struct keyring_unlocked *u, size_t n, size_t closed)
 static void print(const struct keyring_unlocked *u, size_t n, size_t closed)
 {
 	for (size_t i = 0; i < n; i++)
-		printf("%-32s /%s\n", u[i].label.text, u[i].label.rank ? u[i].label.dir : "");
+		say_line("%-32s /%s", u[i].label.text, u[i].label.rank ? u[i].label.dir : "");
 	if (closed)
 		printf("(%zu more that were not opened)\n", closed);
 }

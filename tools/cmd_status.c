@@ -5,6 +5,7 @@
 #include "tools/common/json_out.h"
 #include "tools/common/mtab.h"
 #include "tools/common/record.h"
+#include "tools/common/say.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,11 +70,12 @@ static int print_json(const struct status *s)
 
 static void print(const struct status *s)
 {
-	printf("mount point  %s\nvolume       %s\n", s->e.target, s->e.source);
+	say_line("mount point  %s", s->e.target);
+	say_line("volume       %s", s->e.source);
 	if (s->info.uuid)
-		printf("uuid         %s\n", s->info.uuid);
+		say_line("uuid         %s", s->info.uuid);
 	if (s->info.label)
-		printf("label        %s\n", s->info.label);
+		say_line("label        %s", s->info.label);
 	printf("access       %s\n", s->e.read_only ? "read-only" : "read and write");
 	if (s->info.pid)
 		printf("daemon       %d%s\n", (int)s->info.pid, s->alive ? "" : ", dead: unmount it");

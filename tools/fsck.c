@@ -234,8 +234,12 @@ static void list_compartments(struct fsck *k)
 /* A name that is shown on a terminal must not steer it. */
 static void print_clean(const char *s)
 {
-	for (; *s; s++)
-		putchar((unsigned char)*s < 0x20 || *s == 0x7f ? '?' : *s);
+	char *copy = strdup(s);
+	if (!copy)
+		return;
+	say_clean(copy);
+	fputs(copy, stdout);
+	free(copy);
 }
 
 static void report(void *arg, const char *path, const char *text, bool fixed)

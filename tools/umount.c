@@ -24,6 +24,8 @@ static const char help[] =
 
 static const struct option longs[] = { OPTS_COMMON };
 
+#define FOREIGN_WAIT_MS 60000u
+
 struct umount {
 	bool lazy, force, verbose, help, version;
 	char *target;
@@ -118,12 +120,17 @@ static bool is_still_used(const struct mtab_entry *e)
 	return access(path, F_OK) == 0;
 }
 
-static int wait_for_daemon(struct umount *u, struct fault *f)
+static void wait_at_most(struct umount *u, unsigned ms)
 {
-	for (unsigned tries = 0; record_wait(u->record, false) == -EAGAIN && tries < 100; tries++) {
+	for (unsigned waited = 0; record_wait(u->record, false) == -EAGAIN && waited < ms; waited += 20) {
 		const struct timespec step = { .tv_nsec = 20 * 1000000L };
 		nanosleep(&step, NULL);
 	}
+}
+
+static int wait_for_daemon(struct umount *u, struct fault *f)
+{
+	wait_at_most(u, 2000);
 	struct record_info i = { 0 };
 	if (record_wait(u->record, false) == -EAGAIN) {
 		if (is_still_used(&u->e)) {
@@ -131,6 +138,13 @@ static int wait_for_daemon(struct umount *u, struct fault *f)
 			return 0;
 		}
 		say("%s: waiting until everything is on disk", u->target);
+	}
+	/* A user's record may be locked by anybody of his: root does not wait for ever. */
+	if (geteuid() == 0 && mtab_owner(&u->e) != 0) {
+		wait_at_most(u, FOREIGN_WAIT_MS);
+		if (record_wait(u->record, false) == -EAGAIN)
+			return fault_set(f, -ETIMEDOUT, CL_EXIT_FAILED, "%s: unmounted, but the daemon of user %u has not ended",
+					 u->target, (unsigned)mtab_owner(&u->e));
 	}
 	int err = record_wait(u->record, true);
 	if (!err)

@@ -6,6 +6,7 @@
 #include "tools/common/progress.h"
 #include "tools/common/prompt.h"
 #include "tools/common/record.h"
+#include "tools/common/say.h"
 #include "tools/common/undo.h"
 
 #include <check.h>
@@ -32,6 +33,19 @@ static void teardown(void)
 	ck_assert_int_eq(undo_remove(&d), 0);
 	ck_assert_uint_eq(secret_live(), 0);
 }
+
+START_TEST(clean_lines)
+{
+	char hostile[] = "a\x1b[2J\nb\x7f\xc2\x9b" "2Jc", plain[] = "gen\xc3\xa9ral \xe2\x82\xac \xc2\xa0/", cut[] = "x\xc2";
+
+	say_clean(hostile);
+	ck_assert_str_eq(hostile, "a?[2J?b???2Jc");
+	say_clean(plain);
+	ck_assert_str_eq(plain, "gen\xc3\xa9ral \xe2\x82\xac \xc2\xa0/");
+	say_clean(cut);
+	ck_assert_str_eq(cut, "x\xc2");
+}
+END_TEST
 
 START_TEST(mount_table_lines)
 {
@@ -349,6 +363,7 @@ int main(void)
 	Suite *s = suite_create("tools");
 	TCase *t = tcase_create("tools");
 	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, clean_lines);
 	tcase_add_test(t, mount_table_lines);
 	tcase_add_test(t, mount_table);
 	tcase_add_test(t, canonical);

@@ -9,6 +9,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -28,6 +29,30 @@ const char *say_name(void)
 	return command;
 }
 
+void say_clean(char *s)
+{
+	for (unsigned char *p = (unsigned char *)s; *p; p++) {
+		if (*p < 0x20 || *p == 0x7f)
+			*p = '?';
+		if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
+			p[0] = p[1] = '?'; /* C1 controls in UTF-8: U+009B begins an escape sequence */
+	}
+}
+
+void say_line(const char *fmt, ...)
+{
+	char *line = NULL;
+	va_list ap;
+	va_start(ap, fmt);
+	int n = vasprintf(&line, fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return;
+	say_clean(line);
+	puts(line);
+	free(line);
+}
+
 void say(const char *fmt, ...)
 {
 	char line[1024];
@@ -41,9 +66,8 @@ void say(const char *fmt, ...)
 	if (m < 0)
 		return;
 	size_t len = CL_MIN((size_t)n + (size_t)m, sizeof line - 2);
-	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
-			line[i] = '?';
+	line[len] = '\0';
+	say_clean(line);
 	line[len] = '\n';
 	if (file_write_full(STDERR_FILENO, line, len + 1))
 		return; /* nowhere left to say it */

@@ -12,6 +12,10 @@ const char *say_name(void);
 
 /* "name: sentence" on stderr, as one write. Control characters become '?', so that no name can play on the terminal. */
 void say(const char *fmt, ...) CL_PRINTF(1, 2);
+/* Replaces control characters (C0, DEL, C1 in UTF-8) by '?': names, and records that another user wrote, must not steer a terminal. */
+void say_clean(char *s);
+/* A line on stdout, cleaned. */
+void say_line(const char *fmt, ...) CL_PRINTF(1, 2);
 /*
  * Says f's sentence, or what err means when it has none; what (may be NULL) stands in front of the latter. Returns
  * f->exit, or the exit code that fits err. A usage error also says where help is.
