@@ -388,8 +388,7 @@ int fs_link(struct fs *fs, uint64_t ino, uint64_t dir, const char *name, struct 
 		i->ctime = inode_now();
 		changed_now(d);
 		fs_show(fs, i, ret);
-		if (!err)
-			err = inode_lookup_add(i->comp, i->ino);
+		err = inode_lookup_add(i->comp, i->ino);
 	}
 	pthread_rwlock_unlock(&i->lock);
 	pthread_rwlock_unlock(&d->lock);
