@@ -6,7 +6,7 @@
 #include <pthread.h>
 
 /*
- * For locks under which nothing sleeps and no system call is made. To put a thread to sleep and to wake it costs ten times what such a
+ * For locks under which no I/O is done, and nothing is waited for but, now and then, memory (a slab, a larger hash table). To put a thread to sleep and to wake it costs ten times what such a
  * lock is held for (futex(2)); glibc's adaptive kind tries for as long as earlier tries took, then sleeps.
  */
 static inline void lock_init_short(pthread_mutex_t *m)

@@ -275,9 +275,9 @@ class Tree:
     def leaves(self, on_damage=None, nonces=None):
         """(index, plaintext) of the leaves stored, in order. With on_damage, goes on behind a bad page (plaintext None)
         and asks every copy; nonces collects the nonces to find one that occurs twice."""
-        todo = [(self.height, 0, self.ref)]
-        while todo:
-            level, index, ref = todo.pop()
+        pending = [(self.height, 0, self.ref)]
+        while pending:
+            level, index, ref = pending.pop()
             if ref == HOLE:
                 continue
             try:
@@ -294,7 +294,7 @@ class Tree:
             if level == 0:
                 yield index, page
             elif page is not None:
-                todo += [(level - 1, 128 * index + i, page[32 * i:32 * i + 32]) for i in range(127, -1, -1)]
+                pending += [(level - 1, 128 * index + i, page[32 * i:32 * i + 32]) for i in range(127, -1, -1)]
 
     def stream(self, size):
         """The first size bytes, piecewise."""
@@ -492,9 +492,9 @@ def describe(path, inode):
 
 
 def print_tree(volume):
-    bad, todo = False, [(b"/", lambda: volume.lookup("/"))]
-    while todo:
-        path, get = todo.pop()
+    bad, pending = False, [(b"/", lambda: volume.lookup("/"))]
+    while pending:
+        path, get = pending.pop()
         try:
             inode = get()
             item = describe(path, inode)
@@ -502,7 +502,7 @@ def print_tree(volume):
         except (Damage, OSError) as error:
             bad, item, children = True, {"path": os.fsdecode(path), "error": str(error)}, []
         print(json.dumps(item))
-        todo += [(path.rstrip(b"/") + b"/" + name, child) for name, child in reversed(children)]
+        pending += [(path.rstrip(b"/") + b"/" + name, child) for name, child in reversed(children)]
     return 1 if bad else 0
 
 
@@ -719,12 +719,12 @@ class Verifier:
                     links[child] += 1
                     children[number].append(child)
                 names.setdefault(child, (number, name))
-        reached, todo = set(), [1]
-        while todo:
-            number = todo.pop()
+        reached, pending = set(), [1]
+        while pending:
+            number = pending.pop()
             if number not in reached:
                 reached.add(number)
-                todo += children.get(number, ())
+                pending += children.get(number, ())
         for number in sorted(set(inodes) - reached - orphans):
             self.finding(f"inode {number} is in use, but nothing leads to it")
         for number in sorted(reached & orphans):

@@ -59,7 +59,7 @@ echo 'before' >&9
 pid=$(daemon_of)
 kill -TERM "$pid"
 wait_until 30 gone "$pid" || fail 'the daemon does not end'
-exec 9>&- || true
+exec 9>&-
 ! mountpoint -q "$M" || umount -l "$M"
 mount_it
 same 'what was written before' before "$(cat "$M/open")"
