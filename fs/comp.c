@@ -5,6 +5,7 @@
 #include "common/lock.h"
 #include "common/log.h"
 #include "fs/dir.h"
+#include "fs/rule.h"
 #include "fs/txn.h"
 #include "keyring/keyring.h"
 
@@ -250,12 +251,8 @@ int comp_read_root(struct comp *c, struct fault *f)
 	return 0;
 }
 
-/* A record of the journal into the page map: what a checkpoint then writes home, or what a reader sees instead. */
-static int replay(void *arg, const struct journal_record *r)
+static int replay_ops(struct comp *c, const struct journal_record *r)
 {
-	struct comp *c = arg;
-
-	/* First what was given back: blocks may have been written there again by the same transaction. */
 	for (uint32_t i = 0; i < r->n_ops; i++) {
 		const struct journal_op *o = &r->ops[i];
 		int err = txn_run_op(c, o, r->seq, !c->read_only);
@@ -265,18 +262,27 @@ static int replay(void *arg, const struct journal_record *r)
 			log_warn("compartment %s: cannot give back the space of object %llu: %s", c->io.name,
 				 (unsigned long long)o->object, strerror(-err));
 	}
-	for (uint32_t i = 0; i < r->n_blocks; i++) {
+	return 0;
+}
+
+/* A record of the journal into the page map: what a checkpoint then writes home, or what a reader sees instead. */
+static int replay(void *arg, const struct journal_record *r)
+{
+	struct comp *c = arg;
+
+	/* First what was given back: blocks may have been written there again by the same transaction. */
+	int err = replay_ops(c, r);
+
+	for (uint32_t i = 0; i < r->n_blocks && !err; i++) {
 		struct pagebuf *b = pagemap_get_buf(c->io.map);
 		if (!b)
 			return -ENOMEM;
 		memcpy(b->data, r->blocks[i].data, CL_PAGE);
-		int err = pagemap_commit_page(c->io.map, r->blocks[i].object, r->blocks[i].page, b, r->seq);
+		err = pagemap_commit_page(c->io.map, r->blocks[i].object, r->blocks[i].page, b, r->seq);
 		pagemap_put_buf(c->io.map, b);
-		if (err)
-			return err;
 	}
-	c->replayed++;
-	return 0;
+	c->replayed += !err;
+	return err;
 }
 
 static int open_journal(struct comp *c, struct fault *f)
@@ -477,18 +483,61 @@ static int learn_file_limit(struct comp *c)
 	return c->store->ops->truncate(c->store, c->lease, 0);
 }
 
-/* What a transaction that never committed may have left: objects nobody knows. Their numbers are not used again. */
+/* Object numbers that a transaction which never committed may have handed out. */
+struct leftovers {
+	uint64_t first;
+	uint64_t *found;
+	size_t n, cap;
+};
+
+static int is_leftover(void *arg, const char *name, bool is_dir)
+{
+	struct leftovers *l = arg;
+	char again[STORE_NAME_MAX];
+	char *end;
+	uint64_t object = strtoull(name, &end, 16);
+
+	if (is_dir || object < l->first || object >= l->first + COMP_LEFTOVERS)
+		return 0;
+	pageio_name(object, 0, again);
+	if (strcmp(strchr(again, '/') + 1, name))
+		return 0;
+	if (l->n == l->cap) {
+		size_t cap = l->cap ? l->cap * 2 : 64;
+		uint64_t *found = realloc(l->found, cap * sizeof *found);
+		if (!found)
+			return -ENOMEM;
+		l->found = found;
+		l->cap = cap;
+	}
+	l->found[l->n++] = object;
+	return 0;
+}
+
+/*
+ * What a transaction that never committed may have left: objects nobody knows. Their numbers are not used again. The folders
+ * are listed, because few of so many numbers are there.
+ */
 static void remove_leftovers(struct comp *c)
 {
-	uint64_t first = c->next_object;
+	struct leftovers l = { .first = c->next_object };
 
-	for (uint64_t n = first; n < first + COMP_LEFTOVERS; n++) {
-		int err = pageio_remove(&c->io, n);
-		if (err) /* its number is not used again in any case */
-			log_warn("compartment %s: object %llu, left by a crash, cannot be removed: %s", c->io.name,
-				 (unsigned long long)n, strerror(-err));
+	for (unsigned i = 0; i < 256; i++) {
+		char folder[3];
+		snprintf(folder, sizeof folder, "%02x", i);
+		int err = c->store->ops->list(c->store, folder, is_leftover, &l);
+		if (err)
+			log_warn("compartment %s: folder %s cannot be listed: %s; what a crash left there stays", c->io.name, folder,
+				 strerror(-err));
 	}
-	c->next_object = first + COMP_LEFTOVERS;
+	for (size_t i = 0; i < l.n; i++) {
+		int err = pageio_remove(&c->io, l.found[i]);
+		if (err)
+			log_warn("compartment %s: object %llu, left by a crash, cannot be removed: %s", c->io.name,
+				 (unsigned long long)l.found[i], strerror(-err));
+	}
+	free(l.found);
+	c->next_object = l.first + COMP_LEFTOVERS;
 }
 
 static int recover(struct comp *c)
@@ -525,7 +574,8 @@ int comp_open(struct store *volume, const struct fs_compartment *fc, bool writab
 		goto fail;
 	set_limits(c);
 	if (!c->read_only && c->replayed) {
-		pageio_doubt_dirs(&c->io);
+		if (RULE(RULE_DOUBT_FOLDERS))
+			pageio_doubt_dirs(&c->io);
 		err = txn_checkpoint(c);
 		/* A full disk, for instance: the journal keeps the pages, and they are read from memory. */
 		if (err)

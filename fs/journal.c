@@ -5,6 +5,7 @@
 #include "common/bytes.h"
 #include "common/list.h"
 #include "common/log.h"
+#include "fs/rule.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -60,7 +61,8 @@ struct mark {
 struct journal {
 	struct store *store;
 	struct store_file *file;
-	struct store_file *direct; /* the same file, for records: they are read only by recovery */
+	struct store_file *direct; /* the same file, past the page cache where that is possible, for records: only recovery reads them */
+	bool cached;              /* it is not possible */
 	uint8_t id[16];
 	uint64_t pages;
 	uint64_t tail, head;      /* positions that only rise; ring page = position mod pages */
@@ -107,11 +109,11 @@ static int write_headers(struct journal *j)
 	int err = 0;
 
 	encode_header(j, page);
-	if (j->second_unsynced)
+	if (j->second_unsynced && RULE(RULE_SYNC_HEADER))
 		err = j->store->ops->sync(j->store, j->file);
 	if (!err)
 		err = j->store->ops->pwrite(j->store, j->file, page, HEADER_LEN, 0);
-	if (!err)
+	if (!err && RULE(RULE_SYNC_HEADER))
 		err = j->store->ops->sync(j->store, j->file);
 	if (!err)
 		err = j->store->ops->pwrite(j->store, j->file, page, HEADER_LEN, CL_PAGE);
@@ -230,6 +232,10 @@ int journal_open(struct store *s, const uint8_t id[static 16], bool read_only, s
 		err = make_whole(j);
 		if (!err)
 			err = s->ops->open(s, "journal", STORE_RDWR | STORE_DIRECT, &j->direct);
+		if (err == -EINVAL) {
+			j->cached = true;
+			err = s->ops->open(s, "journal", STORE_RDWR, &j->direct);
+		}
 		if (err)
 			goto fail;
 	}
@@ -280,16 +286,17 @@ void journal_close(struct journal *j)
 	free(j);
 }
 
-/* Reads n ring pages from position pos. What the file does not have reads as zeros. */
+/* Reads n ring pages from position pos into an aligned buffer. What the file does not have reads as zeros. */
 static int read_ring(struct journal *j, uint64_t pos, void *out, uint64_t n)
 {
+	struct store_file *f = j->direct ? j->direct : j->file;
 	uint8_t *o = out;
 
 	while (n) {
 		uint64_t at = pos % j->pages;
 		uint64_t run = CL_MIN(n, j->pages - at);
 		size_t got;
-		int err = j->store->ops->pread(j->store, j->file, o, run * CL_PAGE, (RING + at) * CL_PAGE, &got);
+		int err = j->store->ops->pread(j->store, f, o, run * CL_PAGE, (RING + at) * CL_PAGE, &got);
 		if (err)
 			return err;
 		memset(o + got, 0, run * CL_PAGE - got);
@@ -324,7 +331,7 @@ static bool plausible(const struct journal *j, const struct disk_record *r, uint
 /* A whole record at pos into *ret_buf (malloc'ed). 0, 1 when there is none, or an error. */
 static int read_record(struct journal *j, uint64_t pos, uint64_t seq, uint8_t **ret_buf)
 {
-	uint8_t first[CL_PAGE], check[16];
+	uint8_t first[CL_PAGE] __attribute__((aligned(CL_PAGE))), check[16];
 	struct disk_record r;
 	int err = read_ring(j, pos, first, 1);
 
@@ -334,14 +341,14 @@ static int read_record(struct journal *j, uint64_t pos, uint64_t seq, uint8_t **
 	if (!plausible(j, &r, seq))
 		return 1;
 	size_t n = (size_t)le32_get(r.pages) * CL_PAGE;
-	uint8_t *buf = malloc(n);
+	uint8_t *buf = aligned_alloc(CL_PAGE, n);
 	if (!buf)
 		return -ENOMEM;
 	err = read_ring(j, pos, buf, le32_get(r.pages));
 	if (!err) {
 		memset(buf + offsetof(struct disk_record, check), 0, 16);
 		check_of(buf, n, check);
-		if (memcmp(check, r.check, 16))
+		if (memcmp(check, r.check, 16) && RULE(RULE_CHECKSUM))
 			err = 1;
 	}
 	if (err) {
@@ -433,7 +440,7 @@ int journal_scan(struct journal *j, int (*fn)(void *arg, const struct journal_re
 	unsigned tries = 0;
 	for (uint64_t pos = j->head; pos < j->tail + j->pages; pos++) {
 		struct disk_record r;
-		uint8_t first[CL_PAGE];
+		uint8_t first[CL_PAGE] __attribute__((aligned(CL_PAGE)));
 		err = read_ring(j, pos, first, 1);
 		if (err)
 			return err;
@@ -453,9 +460,10 @@ int journal_scan(struct journal *j, int (*fn)(void *arg, const struct journal_re
 	return 0;
 }
 
-int journal_settle(struct journal *j)
+/* Writes the records once more where they stand. */
+static int rewrite(struct journal *j)
 {
-	uint8_t *chunk = malloc((size_t)CHUNK_PAGES * CL_PAGE);
+	uint8_t *chunk = aligned_alloc(CL_PAGE, (size_t)CHUNK_PAGES * CL_PAGE);
 	int err = chunk ? 0 : -ENOMEM;
 
 	for (uint64_t pos = j->tail; pos < j->head && !err;) {
@@ -466,10 +474,23 @@ int journal_settle(struct journal *j)
 			err = j->store->ops->pwrite(j->store, j->file, chunk, run * CL_PAGE, (RING + at) * CL_PAGE);
 		pos += run;
 	}
-	if (!err && (j->head != j->tail || j->behind >= 0))
+	free(chunk);
+	return err;
+}
+
+int journal_settle(struct journal *j)
+{
+	/*
+	 * Read past the cache, they were on the disk or on their way, and a sync is enough. In a cache they may stand although a
+	 * sync that failed has given them up: then they are written again. Only then, for a power cut may spoil what is
+	 * being written, and these records count.
+	 */
+	int err = j->cached && RULE(RULE_SETTLE) ? rewrite(j) : 0;
+
+	if (!err && RULE(RULE_SETTLE) && (j->head != j->tail || j->behind >= 0))
 		err = j->store->ops->sync(j->store, j->file);
 	/* A copy that is older must not be what counts when the other one is torn later: its tail is no longer true then. */
-	if (!err && j->behind >= 0) {
+	if (!err && j->behind >= 0 && RULE(RULE_SETTLE)) {
 		uint8_t page[CL_PAGE];
 		encode_header(j, page);
 		err = j->store->ops->pwrite(j->store, j->file, page, HEADER_LEN, (uint64_t)j->behind * CL_PAGE);
@@ -478,7 +499,6 @@ int journal_settle(struct journal *j)
 		if (!err)
 			j->behind = -1;
 	}
-	free(chunk);
 	forget_marks(j);
 	j->head = j->tail;
 	j->seq = j->tail_seq;
@@ -585,7 +605,7 @@ int journal_append(struct journal *j, uint64_t seq, const struct journal_block *
 		err = put(&w, blocks[i].data);
 	if (!err)
 		err = flush(&w);
-	if (!err)
+	if (!err && RULE(RULE_SYNC_RECORD))
 		err = j->store->ops->sync(j->store, j->direct);
 	if (!err)
 		j->second_unsynced = false;

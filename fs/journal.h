@@ -54,9 +54,9 @@ int journal_check_header(struct store *s, const uint8_t id[static 16], unsigned 
 int journal_scan(struct journal *j, int (*fn)(void *arg, const struct journal_record *r), void *arg, bool *ret_broken) CL_MUST_USE;
 
 /*
- * Makes what a scan found durable before anything acts on it: after a crash of the process, or a failed sync, records may be whole in the
- * page cache only. Writes them again and syncs; brings the older copy of the header up to the newer. The next scan starts at the
- * tail again.
+ * Makes what a scan found durable before anything acts on it: after a crash of the process records may not be on the disk yet, and after a
+ * failed sync, where there is no way past the page cache, they may be whole in the cache only. Brings the older copy of the header up
+ * to the newer. The next scan starts at the tail again.
  */
 int journal_settle(struct journal *j) CL_MUST_USE;
 

@@ -44,6 +44,7 @@ libfs_a_SOURCES = \
 	fs/pageio.h \
 	fs/pagemap.c \
 	fs/pagemap.h \
+	fs/rule.h \
 	fs/seal.c \
 	fs/seal.h \
 	fs/seal_backend.h \

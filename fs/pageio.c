@@ -3,6 +3,7 @@
 #include "fs/pageio.h"
 
 #include "common/log.h"
+#include "fs/rule.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -325,6 +326,8 @@ int pageio_sync_dirs(struct pageio *io)
 {
 	uint32_t dirs[CL_ARRAY_LEN(io->new_dirs)];
 
+	if (!RULE(RULE_SYNC_FOLDERS))
+		return 0;
 	pthread_mutex_lock(&io->lock);
 	memcpy(dirs, io->new_dirs, sizeof dirs);
 	memset(io->new_dirs, 0, sizeof io->new_dirs);

@@ -3,6 +3,7 @@
 #include "fs/pagemap.h"
 
 #include "common/lock.h"
+#include "fs/rule.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -317,7 +318,7 @@ bool pagemap_mentions(struct pagemap *pm, uint64_t object, uint64_t page)
 	struct pm_object *o = find_object(pm, object);
 	if (o) {
 		struct pm_entry *e = find(pm, object, page);
-		r = o->range_seq || (e && (e->seq || e->running || e->committed));
+		r = (o->range_seq || (e && (e->seq || e->running || e->committed))) && RULE(RULE_MENTIONED);
 	}
 	pthread_mutex_unlock(&pm->lock);
 	return r;

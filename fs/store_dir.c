@@ -67,10 +67,6 @@ static int dir_open(struct store *s, const char *name, int flags, struct store_f
 	if (flags & STORE_DIRECT)
 		o |= O_DIRECT;
 	int fd = open_beneath(dir_of(s)->fd, name, o, flags & STORE_CREATE ? 0600 : 0);
-	if (fd == -EINVAL && flags & STORE_DIRECT) {
-		o &= ~(uint64_t)O_DIRECT;
-		fd = open_beneath(dir_of(s)->fd, name, o, flags & STORE_CREATE ? 0600 : 0);
-	}
 	if (fd == -EPERM) /* O_NOATIME needs ownership */
 		fd = open_beneath(dir_of(s)->fd, name, o & ~(uint64_t)O_NOATIME, flags & STORE_CREATE ? 0600 : 0);
 	if (fd < 0)

@@ -4,6 +4,7 @@
 
 #include "common/secret.h"
 #include "fs/page.h"
+#include "fs/rule.h"
 
 #include <string.h>
 
@@ -361,8 +362,9 @@ int tree_run_kind(struct tree *t, uint64_t first, uint32_t n, bool *ret_home, ui
 		uint32_t slot = (uint32_t)(leaf % PAGEIO_FANOUT);
 		/* A hole may be one that the committed state still references: freed since, it must not be overwritten. */
 		bool alone = t->height == 0 && leaf == 0;
-		bool home = !t->freed && (alone ? seal_ref_is_hole(&t->root) : !node || seal_ref_is_hole(node_slot(node, slot)));
-		if (home && mentioned)
+		bool home = (!t->freed || !RULE(RULE_FREED_IS_USED)) && (alone ? seal_ref_is_hole(&t->root) : !node || seal_ref_is_hole(node_slot(node, slot)));
+		home = home || !RULE(RULE_OLD_THROUGH_JOURNAL);
+		if (home && mentioned && RULE(RULE_OLD_THROUGH_JOURNAL))
 			home = !pagemap_mentions(t->io->map, t->object, pageio_lower_leaf(leaf));
 		if (i == 0)
 			*ret_home = home;

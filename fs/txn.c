@@ -3,6 +3,7 @@
 #include "fs/txn.h"
 
 #include "common/log.h"
+#include "fs/rule.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -158,7 +159,7 @@ static int take_inode(struct batch *b, struct inode *i, const struct inode *only
 	 * A file put in the place of another before its data was durable is not left behind: after a crash its name would
 	 * show neither the old contents nor the new.
 	 */
-	*ret_left = only && i != only && has_unsynced(i) && !i->named;
+	*ret_left = only && i != only && has_unsynced(i) && !(i->named && RULE(RULE_NAMED));
 	if (!*ret_left) {
 		err = take_tree(b, &i->data);
 		if (!err && has_unsynced(i))
@@ -176,6 +177,8 @@ static int take_inode(struct batch *b, struct inode *i, const struct inode *only
 		err = take_tree(b, &i->xattr);
 	if (err)
 		return err;
+	if (!RULE(RULE_LEFT_BEHIND))
+		inode_data_now(i, &i->committed);
 	inode_encode(i, &i->committed, record);
 	memcpy(i->leaf->page + i->ino % INODE_PER_PAGE * INODE_RECORD, record, INODE_RECORD);
 	secret_wipe(record, sizeof record);
@@ -268,6 +271,8 @@ static int sync_fresh(struct comp *c, const struct fresh *fresh, size_t n)
 {
 	int err = 0;
 
+	if (!RULE(RULE_SYNC_FRESH))
+		return 0;
 	if (n > SYNC_ONE_BY_ONE) {
 		err = pageio_sync_all(&c->io);
 	} else {
@@ -369,7 +374,7 @@ static int commit_locked(struct comp *c, struct inode *only, bool clean)
 		pthread_rwlock_rdlock(&only->lock);
 		uint64_t object = only->data.object;
 		pthread_rwlock_unlock(&only->lock);
-		err = object ? pageio_sync(&c->io, object) : 0;
+		err = object && RULE(RULE_SYNC_FRESH) ? pageio_sync(&c->io, object) : 0;
 		if (err)
 			return fail(c, err);
 		err = pageio_sync_dirs(&c->io);
@@ -399,6 +404,10 @@ static int commit_locked(struct comp *c, struct inode *only, bool clean)
 		return 0;
 	if (!err)
 		err = sync_fresh(c, b.sync, b.n_sync);
+	if (!err && !RULE(RULE_ROOT_IN_RECORD))
+		err = pageio_write_home(&c->io, PAGEIO_OBJ_ROOT, 0, b.pages[b.n - 1].buf->data, 1);
+	for (size_t i = 0; i < b.ops.n && !err && !RULE(RULE_OPS_AFTER); i++)
+		err = txn_run_op(c, &b.ops.ops[i], seq, true);
 	if (!err)
 		err = write_record(&b, seq);
 	if (err) {
@@ -508,7 +517,9 @@ static int checkpoint_locked(struct comp *c)
 		log_err("compartment %s: cannot write pages home: %s; they are safe in the journal", c->io.name, strerror(-err));
 		return err;
 	}
-	if (t.many) {
+	if (!RULE(RULE_SYNC_HOME)) {
+		;
+	} else if (t.many) {
 		err = pageio_sync_all(&c->io);
 	} else {
 		for (size_t i = 0; i < t.n && !err; i++)

@@ -21,7 +21,7 @@ may_include() {
 	fs/store*) echo 'common/* fs/store*' ;;
 	fs/seal*) echo 'common/* fs/seal*' ;;
 	fs/label* | fs/access* | fs/acl*) echo 'common/* fs/label* fs/access* fs/acl*' ;;
-	fs/journal*) echo 'common/* fs/store* fs/journal*' ;;
+	fs/journal*) echo 'common/* fs/store* fs/journal* fs/rule.h' ;;
 	fs/comp*) echo 'common/* keyring/keyring.h fs/[!/]*.h' ;; # keys are derived there
 	fs/*) echo 'common/* fs/[!/]*.h' ;;
 	tools/*) echo 'common/* keyring/* tpm/* fs/[!/]*.h tools/*' ;;
@@ -35,7 +35,7 @@ prefixes() {
 	common) echo 'bytes_|secret_|fault_|log_|file_|list_|le(16|32|64)_' ;;
 	keyring) echo 'keyring_' ;;
 	tpm) echo 'tpm_' ;;
-	fs) echo '(seal|store|journal|page|pageio|pagemap|node|tree|leaf|data|inode|dir|xattr|txn|comp|fs|label|access|acl|check)_' ;;
+	fs) echo '(seal|store|journal|page|pageio|pagemap|node|tree|leaf|data|inode|dir|xattr|txn|comp|fs|label|access|acl|check|rule)_' ;;
 	fs/fuse) echo 'fuse_cl_' ;;
 	esac
 }

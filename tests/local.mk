@@ -3,6 +3,7 @@
 
 include tests/bench/local.mk
 include tests/model/local.mk
+include tests/sim/local.mk
 
 EXTRA_DIST += tests/mount tests/reader.py tests/reader_volume.py tests/reader_xxh3.py
 

@@ -202,8 +202,7 @@ void drive_compare(struct drive *d, struct ref_inode *i, const struct fs_attr *a
 	compare_time(d, i, REF_BTIME, what, a->btime, &i->btime);
 }
 
-/* Everything that the operation changed, or must not have changed. */
-static void compare_touched(struct drive *d)
+void drive_touched(struct drive *d)
 {
 	struct fs_attr a;
 
@@ -238,6 +237,8 @@ static void sync_step(struct drive *d)
 		drive_say(d, "fsync %llu", (unsigned long long)i->ino);
 		if (d->fs)
 			drive_expect(d, fs_fsync(d->fs, i->ino, kind & 1), 0);
+		if (d->fs && d->fsynced)
+			d->fsynced(d->synced_arg, i);
 	} else if (kind < 60) {
 		drive_say(d, "sync");
 		if (d->fs)
@@ -287,5 +288,5 @@ void drive_step(struct drive *d)
 		drive_list(d);
 	else
 		sync_step(d);
-	compare_touched(d);
+	drive_touched(d);
 }

@@ -20,6 +20,7 @@ struct profile {
 	unsigned sparse;    /* of 100: offsets far away */
 	uint64_t far;       /* greatest such offset */
 	size_t max_inodes, max_pages;
+	size_t max_bytes;   /* of one write, copy or punch; 0 = as drawn */
 	unsigned make, remove, rename, attr, xattr, data, cut, list, sync;
 };
 
@@ -39,6 +40,7 @@ struct drive {
 	struct timespec before;
 	uint64_t commits_seen;
 	void (*synced)(void *arg); /* everything up to now is durable */
+	void (*fsynced)(void *arg, const struct ref_inode *i); /* names are, and the contents of i */
 	void *synced_arg;
 };
 
@@ -49,6 +51,8 @@ void drive_done(struct drive *d);
 
 /* One operation, compared. */
 void drive_step(struct drive *d);
+/* The end of an operation: all that it changed, or must not have changed, is compared. */
+void drive_touched(struct drive *d);
 /* The whole tree below the reference's root, compared. */
 void drive_verify(struct drive *d);
 /* After a crash: what has not changed since that operation must be there. The rest is not compared, but all is read. */

@@ -10,7 +10,7 @@
 #define ULL(x) ((unsigned long long)(x))
 #define PIECE ((size_t)1 << 20) /* of a comparison */
 
-static size_t length(struct drive *d)
+static size_t any_length(struct drive *d)
 {
 	uint64_t kind = drive_below(d, 100);
 
@@ -21,6 +21,13 @@ static size_t length(struct drive *d)
 	if (kind < 80)
 		return drive_below(d, 4) * CL_PAGE;
 	return drive_below(d, 20000);
+}
+
+static size_t length(struct drive *d)
+{
+	size_t n = any_length(d);
+
+	return d->p->max_bytes ? CL_MIN(n, d->p->max_bytes) : n;
 }
 
 /* Mostly within the file or just behind it, often at the edge of a page or of what an index page covers. */
@@ -39,7 +46,7 @@ static uint64_t place(struct drive *d, const struct ref_inode *i)
 		off = off / CL_PAGE * CL_PAGE;
 	} else if (kind < 40) {
 		off = i->size;
-	} else if (kind == 41) {
+	} else if (kind == 41 && !d->p->max_bytes) {
 		off = FS_FILE_MAX + drive_below(d, 3) * CL_PAGE;
 	}
 	return off;
