@@ -67,6 +67,9 @@ static int dir_open(struct store *s, const char *name, int flags, struct store_f
 	if (flags & STORE_DIRECT)
 		o |= O_DIRECT;
 	int fd = open_beneath(dir_of(s)->fd, name, o, flags & STORE_CREATE ? 0600 : 0);
+	bool no_direct = fd == -EINVAL && flags & STORE_DIRECT; /* or it is no file at all, which is looked at first */
+	if (no_direct)
+		fd = open_beneath(dir_of(s)->fd, name, o & ~(uint64_t)O_DIRECT, flags & STORE_CREATE ? 0600 : 0);
 	if (fd == -EPERM) /* O_NOATIME needs ownership */
 		fd = open_beneath(dir_of(s)->fd, name, o & ~(uint64_t)O_NOATIME, flags & STORE_CREATE ? 0600 : 0);
 	if (fd < 0)
@@ -77,9 +80,9 @@ static int dir_open(struct store *s, const char *name, int flags, struct store_f
 		return err;
 	}
 	/* A second name of the file could lead outside of what the confinement promises. */
-	if (!S_ISREG(st.st_mode) || st.st_nlink != 1) {
+	if (no_direct || !S_ISREG(st.st_mode) || st.st_nlink != 1) {
 		close(fd);
-		return -EUCLEAN;
+		return S_ISREG(st.st_mode) && st.st_nlink == 1 ? -EINVAL : -EUCLEAN;
 	}
 	struct store_file *f = malloc(sizeof *f);
 	if (!f) {
