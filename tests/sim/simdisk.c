@@ -55,7 +55,7 @@ static void free_nodes(struct sim_nodes *t)
 {
 	for (size_t i = 0; i < t->n; i++) {
 		for (size_t p = 0; p < t->v[i].n_pages; p++)
-			put_blob(t->v[i].pages[p]);
+			put_blob(t->v[i].pages[p].blob);
 		free(t->v[i].pages);
 		free(t->v[i].entries);
 	}
@@ -76,8 +76,9 @@ static void clone_nodes(const struct sim_nodes *t, struct sim_nodes *ret)
 		if (from->n_entries)
 			memcpy(to->entries, from->entries, from->n_entries * sizeof *to->entries);
 		to->pages = ref_alloc((from->n_pages + 1) * sizeof *to->pages);
+		to->cap_pages = from->n_pages;
 		for (size_t p = 0; p < from->n_pages; p++)
-			to->pages[p] = hold_blob(from->pages[p]);
+			to->pages[p] = (struct sim_page){ from->pages[p].no, hold_blob(from->pages[p].blob) };
 	}
 }
 
@@ -102,27 +103,49 @@ static void set_name(struct sim_nodes *t, uint32_t dir, const char *name, uint32
 	d->entries[k].node = node;
 }
 
-/* A page of its own, to be changed. */
-static uint8_t *own_page(struct sim_node *f, uint64_t page)
+/* Place of the first page that is not before no. */
+static size_t page_index(const struct sim_node *f, uint64_t no)
 {
-	if (page >= f->n_pages) {
-		struct sim_blob **pages = realloc(f->pages, (page + 1) * sizeof *pages);
-		if (!pages)
-			abort();
-		memset(pages + f->n_pages, 0, (page + 1 - f->n_pages) * sizeof *pages);
-		f->pages = pages;
-		f->n_pages = page + 1;
+	size_t low = 0, high = f->n_pages;
+
+	while (low < high) {
+		size_t mid = (low + high) / 2;
+		if (f->pages[mid].no < no)
+			low = mid + 1;
+		else
+			high = mid;
 	}
-	struct sim_blob *b = f->pages[page];
-	if (!b || b->refs > 1) {
+	return low;
+}
+
+static struct sim_page *find_page(const struct sim_node *f, uint64_t no)
+{
+	size_t at = page_index(f, no);
+
+	return at < f->n_pages && f->pages[at].no == no ? &f->pages[at] : NULL;
+}
+
+/* A page of its own, to be changed. */
+static uint8_t *own_page(struct sim_node *f, uint64_t no)
+{
+	struct sim_page *p = find_page(f, no);
+
+	if (!p) {
+		size_t at = page_index(f, no);
+		f->pages = ref_grow(f->pages, f->n_pages, &f->cap_pages, sizeof *f->pages);
+		memmove(f->pages + at + 1, f->pages + at, (f->n_pages++ - at) * sizeof *f->pages);
+		p = &f->pages[at];
+		*p = (struct sim_page){ no, NULL };
+	}
+	if (!p->blob || p->blob->refs > 1) {
 		struct sim_blob *mine = ref_alloc(sizeof *mine + CL_PAGE);
 		mine->refs = 1;
-		if (b)
-			memcpy(mine->bytes, b->bytes, CL_PAGE);
-		put_blob(b);
-		f->pages[page] = mine;
+		if (p->blob)
+			memcpy(mine->bytes, p->blob->bytes, CL_PAGE);
+		put_blob(p->blob);
+		p->blob = mine;
 	}
-	return f->pages[page]->bytes;
+	return p->blob->bytes;
 }
 
 static void put_bytes(struct sim_node *f, const uint8_t *bytes, uint64_t off, uint64_t len)
@@ -130,10 +153,15 @@ static void put_bytes(struct sim_node *f, const uint8_t *bytes, uint64_t off, ui
 	for (uint64_t done = 0, part; done < len; done += part) {
 		uint64_t at = off + done;
 		part = CL_MIN(len - done, CL_PAGE - at % CL_PAGE);
-		if (bytes)
-			memcpy(own_page(f, at / CL_PAGE) + at % CL_PAGE, bytes + done, part);
-		else if (at / CL_PAGE < f->n_pages && f->pages[at / CL_PAGE])
-			memset(own_page(f, at / CL_PAGE) + at % CL_PAGE, 0, part);
+		memcpy(own_page(f, at / CL_PAGE) + at % CL_PAGE, bytes + done, part);
+	}
+}
+
+static void put_zeros(struct sim_node *f, uint64_t off, uint64_t len)
+{
+	for (size_t k = page_index(f, off / CL_PAGE); k < f->n_pages && f->pages[k].no * CL_PAGE < off + len; k++) {
+		uint64_t start = f->pages[k].no * CL_PAGE, from = CL_MAX(off, start), to = CL_MIN(off + len, start + CL_PAGE);
+		memset(own_page(f, f->pages[k].no) + (from - start), 0, to - from);
 	}
 }
 
@@ -144,9 +172,9 @@ void simnode_read(const struct sim_nodes *t, uint32_t node, void *buf, size_t n,
 
 	for (size_t part; n; n -= part, off += part, out += part) {
 		part = (size_t)CL_MIN(n, CL_PAGE - off % CL_PAGE);
-		uint64_t page = off / CL_PAGE;
-		if (page < f->n_pages && f->pages[page])
-			memcpy(out, f->pages[page]->bytes + off % CL_PAGE, part);
+		const struct sim_page *p = find_page(f, off / CL_PAGE);
+		if (p)
+			memcpy(out, p->blob->bytes + off % CL_PAGE, part);
 		else
 			memset(out, 0, part);
 	}
@@ -156,11 +184,9 @@ static void cut_file(struct sim_node *f, uint64_t size)
 {
 	if (size < f->size) {
 		uint64_t end = (size + CL_PAGE - 1) / CL_PAGE;
-		put_bytes(f, NULL, size, CL_MIN(end * CL_PAGE, f->size) - size);
-		for (uint64_t p = end; p < f->n_pages; p++) {
-			put_blob(f->pages[p]);
-			f->pages[p] = NULL;
-		}
+		put_zeros(f, size, CL_MIN(end * CL_PAGE, f->size) - size);
+		while (f->n_pages && f->pages[f->n_pages - 1].no >= end)
+			put_blob(f->pages[--f->n_pages].blob);
 	}
 	f->size = size;
 }
@@ -180,7 +206,7 @@ static void apply(struct sim_nodes *t, const struct sim_op *op)
 		break;
 	case SIM_PUNCH:
 		if (op->off < f->size)
-			put_bytes(f, NULL, op->off, CL_MIN(op->len, f->size - op->off));
+			put_zeros(f, op->off, CL_MIN(op->len, f->size - op->off));
 		break;
 	case SIM_LINK:
 		set_name(t, op->node, op->name, op->child);

@@ -14,6 +14,12 @@ struct sim_blob {
 	uint8_t bytes[];
 };
 
+/* A page of a file that is not all zeros, perhaps. */
+struct sim_page {
+	uint64_t no;
+	struct sim_blob *blob;
+};
+
 struct sim_entry {
 	char name[SIM_NAME];
 	uint32_t node;
@@ -23,8 +29,8 @@ struct sim_entry {
 struct sim_node {
 	bool is_dir;
 	uint64_t size;
-	struct sim_blob **pages; /* NULL: zeros */
-	size_t n_pages;
+	struct sim_page *pages; /* ascending */
+	size_t n_pages, cap_pages;
 	struct sim_entry *entries; /* of a folder */
 	size_t n_entries, cap_entries;
 };

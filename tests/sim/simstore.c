@@ -155,7 +155,7 @@ static int sim_size(struct store *s, struct store_file *f, uint64_t *ret)
 
 static int sim_truncate(struct store *s, struct store_file *f, uint64_t len)
 {
-	if (len > (uint64_t)1 << 44)
+	if (len > (uint64_t)1 << 60)
 		return -EFBIG;
 	file_op(s, SIM_TRUNCATE, node_of(f), 0, len);
 	return 0;
