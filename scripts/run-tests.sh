@@ -12,7 +12,7 @@ logs=$BUILD/test-logs
 jobs=-j$(nproc)
 passed=0 failed=0 skipped=0
 
-suites=(unit lint second_compiler sanitizers tsan valgrind cppcheck distcheck mount reader)
+suites=(unit lint second_compiler sanitizers tsan valgrind coverage cppcheck distcheck mount reader)
 
 # Runs a command as the test NAME. Exit code 77 means skipped, the last line of its output says why.
 run() {
@@ -73,6 +73,13 @@ suite_valgrind() {
 	# The suppression is for a string that libfuse 3.14 itself loses when a busy mount is detached.
 	CLOISON_TEST_SHORT=1 CLOISON_TEST_MEMORY=1 KEYRING_TEST_STEP=97 CK_FORK=no run valgrind with valgrind check_in "$BUILD" LOG_COMPILER=valgrind \
 		LOG_FLAGS='-q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite --suppressions='"$top/scripts/valgrind.supp"
+}
+
+# Its report is the end of build/test-logs/coverage.log.
+suite_coverage() { run coverage with gcov coverage; }
+
+coverage() {
+	variant coverage --enable-coverage && scripts/coverage.sh "$BUILD/coverage"
 }
 
 # What is not initialised, compilers and valgrind know; cppcheck guesses.

@@ -75,7 +75,7 @@ static void round_of(const struct options *o, uint64_t seed, uint64_t ops)
 			run_crash(p, seed, rounds, o->trace);
 		}
 		if (wanted(o, p, "threads")) {
-			unsigned threads = o->threads ? o->threads : 4 + (unsigned)(seed % 5);
+			unsigned threads = o->threads ? o->threads : seed % 3 == 1 ? 16 : 4 + (unsigned)(seed % 5);
 			n = n / 3 / threads + 1;
 			printf("threads: profile %s, seed %llu, %u threads, %llu operations each\n", p->name,
 			       (unsigned long long)seed, threads, (unsigned long long)n);
@@ -85,7 +85,7 @@ static void round_of(const struct options *o, uint64_t seed, uint64_t ops)
 	}
 	if (!o->profile && (!o->mode || !strcmp(o->mode, "chaos"))) {
 		uint64_t n = o->ops ? o->ops : ops;
-		unsigned threads = o->threads ? o->threads : 6;
+		unsigned threads = o->threads ? o->threads : seed % 3 == 1 ? 16 : 6;
 		printf("chaos: seed %llu, %u threads, %llu operations each\n", (unsigned long long)seed, threads,
 		       (unsigned long long)n);
 		fflush(stdout);
