@@ -109,6 +109,14 @@ static bool record_ok(const uint8_t *page, unsigned off)
 	return le64_get(d.ino) < INODE_MAX && d.name_len && used_of(&d) <= len;
 }
 
+static bool name_ok(const uint8_t *page, unsigned off)
+{
+	const uint8_t *name = page + off + RECORD_FIXED;
+	size_t len = get_record(page, off).name_len;
+
+	return !memchr(name, '\0', len) && !memchr(name, '/', len);
+}
+
 static void decode(const uint8_t *page, uint64_t page_no, unsigned off, struct dir_entry *ret)
 {
 	struct disk_dirent d = get_record(page, off);
@@ -144,8 +152,7 @@ int dir_check_page(const uint8_t page[static CL_PAGE], uint64_t page_no, int (*f
 			continue;
 		used += used_of(&d);
 		live++;
-		const uint8_t *name = page + off + RECORD_FIXED;
-		if (memchr(name, '\0', d.name_len) || memchr(name, '/', d.name_len))
+		if (!name_ok(page, off))
 			return -EUCLEAN;
 		if (!fn)
 			continue;
@@ -530,6 +537,14 @@ int dir_retarget(struct inode *dir, const struct dir_entry *e, uint64_t ino, uin
 	return 0;
 }
 
+/* Whether all of a page is as it must be; found out once while it is cached. */
+static bool is_sound(struct node *n, uint64_t page)
+{
+	if (!n->checked)
+		n->checked = !dir_check_page(n->page, page, NULL, NULL);
+	return n->checked;
+}
+
 int dir_next(struct inode *dir, uint64_t pos, struct dir_entry *ret)
 {
 	uint64_t pages = dir->size / CL_PAGE;
@@ -544,12 +559,14 @@ int dir_next(struct inode *dir, uint64_t pos, struct dir_entry *ret)
 		}
 		if (err)
 			return err;
-		for (unsigned off = HEADER; n && off < CL_PAGE; off += le16_get(get_record(n->page, off).len)) {
-			if (!record_ok(n->page, off)) {
-				atomic_store(&dir->dir_damaged, true);
+		bool sound = n && is_sound(n, p), empty = !n || (sound && bytes_are_zero(n->page, CL_PAGE));
+		if (n && !sound)
+			atomic_store(&dir->dir_damaged, true);
+		/* Of a page that is malformed, what is sound by itself: its names are not lost for a wrong sum. */
+		for (unsigned off = HEADER; !empty && off < CL_PAGE; off += le16_get(get_record(n->page, off).len)) {
+			if (!sound && !record_ok(n->page, off))
 				break;
-			}
-			if (off < from || le64_get(get_record(n->page, off).ino) == 0)
+			if (off < from || le64_get(get_record(n->page, off).ino) == 0 || (!sound && !name_ok(n->page, off)))
 				continue;
 			decode(n->page, p, off, ret);
 			tree_put(&dir->data, n);

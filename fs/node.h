@@ -13,6 +13,8 @@
 #include "common/list.h"
 #include "fs/seal.h"
 
+#include <stdatomic.h>
+
 struct node_cache;
 
 struct node {
@@ -20,7 +22,7 @@ struct node {
 	uint64_t index;
 	uint32_t level;
 	bool dirty;           /* protected by the tree's lock, as the next four; a dirty node is referenced */
-	bool checked;         /* directory leaf: found well-formed since it was loaded (directory's lock, exclusively) */
+	atomic_bool checked;  /* directory leaf: found well-formed since it was loaded (directory's lock, shared at least) */
 	bool gone;            /* out of the hash (cache's mutex) */
 	uint64_t fresh_gen;   /* level 1: generation of the tree in which the bits below were set */
 	uint64_t fresh[2];    /* leaves that were written home since the tree's last commit */

@@ -405,9 +405,51 @@ START_TEST(test_damage)
 }
 END_TEST
 
+/* A page that opens and is malformed: its sound entries are listed, the end says that it is damaged; no name is shown that is none. */
+START_TEST(test_malformed)
+{
+	static const struct {
+		unsigned off; /* from the first record of the page on */
+		uint8_t byte;
+		unsigned lost;
+	} cases[] = { { 12, '/', 1 }, { 13, '\0', 1 }, { 0, 0, 1 } };
+
+	for (unsigned k = 0; k < CL_ARRAY_LEN(cases) + 1; k++) {
+		struct bench *b = bench_new();
+		struct dir_entry e;
+		struct node *n;
+		unsigned listed = 0;
+
+		begin(b);
+		for (unsigned i = 0; i < 100; i++)
+			add(b, i);
+		ck_assert_int_eq(tree_node(&b->dir->data, 0, 0, false, &n), 0);
+		tree_dirty(&b->dir->data, n);
+		if (k < CL_ARRAY_LEN(cases))
+			n->page[16 + cases[k].off] = cases[k].byte;
+		else
+			n->page[2]++; /* live entries */
+		tree_put(&b->dir->data, n);
+		end(b);
+		inode_put(b->dir);
+		engine_reopen(&b->e);
+		ck_assert_int_eq(inode_get(b->e.c, b->ino, &b->dir), 0);
+		int err;
+		for (uint64_t pos = 0; !(err = dir_next(b->dir, pos, &e)); pos = e.pos + 1) {
+			ck_assert_uint_eq(strlen(e.name), e.name_len);
+			ck_assert_ptr_null(strchr(e.name, '/'));
+			listed++;
+		}
+		ck_assert_int_eq(err, -EBADMSG);
+		ck_assert_uint_eq(listed, 100 - (k < CL_ARRAY_LEN(cases) ? cases[k].lost : 0));
+		bench_free(b);
+	}
+}
+END_TEST
+
 int main(void)
 {
-	const TTest *const tests[] = { test_entries, test_retarget_gates, test_pages, test_damage };
+	const TTest *const tests[] = { test_entries, test_retarget_gates, test_pages, test_damage, test_malformed };
 
 	return engine_run("dir", tests, CL_ARRAY_LEN(tests));
 }
