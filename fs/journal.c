@@ -161,6 +161,9 @@ static int decode_header(const struct journal *j, const uint8_t *page, struct di
 		return -EUCLEAN;
 	if (le32_get(ret->zero) || pages < JOURNAL_PAGES_MIN || pages > JOURNAL_PAGES_MAX || le64_get(ret->tail) >= pages || le64_get(ret->seq) == 0)
 		return -EUCLEAN;
+	/* Numbers that only rise must not come round. */
+	if (le64_get(ret->seq) >> 63 || le64_get(ret->generation) >> 63)
+		return -EUCLEAN;
 	return 0;
 }
 

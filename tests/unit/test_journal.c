@@ -416,11 +416,13 @@ START_TEST(test_hostile_headers)
 		{ 40, PAGES, 8, -EUCLEAN },
 		{ 40, UINT64_MAX, 8, -EUCLEAN },
 		{ 48, 0, 8, -EUCLEAN },
+		{ 48, (uint64_t)1 << 63, 8, -EUCLEAN },
+		{ 56, UINT64_MAX, 8, -EUCLEAN },
 		/* Sound, though not what we wrote: an empty journal, a ring longer than the file. */
 		{ 40, 5, 8, 0 },
-		{ 48, UINT64_MAX, 8, 0 },
+		{ 48, INT64_MAX, 8, 0 },
 		{ 32, JOURNAL_PAGES_MAX, 8, 0 },
-		{ 56, UINT64_MAX, 8, 0 },
+		{ 56, INT64_MAX, 8, 0 },
 	};
 	struct store *s = new_store();
 	struct journal *j;
