@@ -37,6 +37,12 @@ static void check_sentence(const struct fault *f, int err)
 	FUZZ_CHECK(f->exit == (err == -EUCLEAN ? CL_EXIT_INTEGRITY : CL_EXIT_FAILED), "exit %d", f->exit);
 }
 
+/* One id, one item: the second of two would never be found. */
+static void check_order(size_t i, const uint8_t *before, const uint8_t *now)
+{
+	FUZZ_CHECK(!i || memcmp(before, now, KEYRING_ID_LEN) < 0, "ids do not rise");
+}
+
 static void check_model(const struct keyring *k)
 {
 	FUZZ_CHECK(k->n_compartments >= 1 && k->n_compartments <= KEYRING_MAX_LABELS, "compartments");
@@ -45,15 +51,20 @@ static void check_model(const struct keyring *k)
 	for (size_t i = 0; i < k->n_compartments; i++)
 		FUZZ_CHECK(keyring_find_compartment(k, k->compartments[i].id) == (ssize_t)i,
 			   "compartment %zu is not found", i);
+	for (size_t i = 0; i < k->n_compartments; i++)
+		check_order(i, k->compartments[i - !!i].id, k->compartments[i].id);
 	for (size_t i = 0; i < k->n_slots; i++) {
 		struct keyring_slot_info info;
+		check_order(i, k->slots[i - !!i].id, k->slots[i].id);
 		FUZZ_OK(keyring_slot(k, i, &info));
 		FUZZ_CHECK(info.n_locks >= 1 && info.n_locks <= k->n_compartments && info.n_pin <= info.n_locks,
 			   "locks");
 		FUZZ_CHECK(keyring_kdf_ok(&k->slots[i].kdf), "parameters of scrypt");
-		for (size_t l = 0; l < k->slots[i].n_locks; l++)
-			FUZZ_CHECK(keyring_find_compartment(k, k->slots[i].locks[l].compartment) >= 0,
-				   "a lock of no compartment");
+		for (size_t l = 0; l < k->slots[i].n_locks; l++) {
+			const struct keyring_lock *lock = &k->slots[i].locks[l];
+			check_order(l, lock[-(ptrdiff_t) !!l].compartment, lock->compartment);
+			FUZZ_CHECK(keyring_find_compartment(k, lock->compartment) >= 0, "a lock of no compartment");
+		}
 	}
 }
 
@@ -289,6 +300,11 @@ static void seeds(fuzz_put_fn *put, void *arg)
 		size_t len;
 		char *text = header(i / 2 ? 3 : 1, i % 2, &len);
 		put(arg, names[i], text, len);
+		/* The second id becomes the first once more. */
+		for (char *p = text; i == 2 && (p = strstr(p, "\"01")); p++)
+			p[2] = '0';
+		if (i == 2)
+			put(arg, "id-twice", text, len);
 		free(text);
 	}
 }
