@@ -6,10 +6,13 @@ fuzz_shared = \
 	tests/fuzz/disk.h \
 	tests/fuzz/fuzz.c \
 	tests/fuzz/fuzz.h \
+	tests/fuzz/operate.c \
 	tests/fuzz/plant.c \
 	tests/fuzz/plant.h \
 	tests/fuzz/reseal.c \
 	tests/fuzz/reseal.h \
+	tests/fuzz/session.c \
+	tests/fuzz/session.h \
 	tests/model/memstore.c \
 	tests/model/memstore.h \
 	tests/model/ref.c \
