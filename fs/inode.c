@@ -294,16 +294,43 @@ static int free_one(struct comp *c, uint64_t ino)
 	return err;
 }
 
+/*
+ * First page of a bitmap at p or behind it that may be stored: the limit is only a number in the root page, and where index pages are
+ * missing nobody counts page by page. Alloc lock held.
+ */
+static uint64_t skip_holes(struct tree *t, uint64_t p, uint64_t limit)
+{
+	uint32_t level = PAGEIO_LEVELS;
+
+	while (level > 0 && p < limit) {
+		struct node *node;
+		int err = tree_node(t, level, p >> (7 * level), false, &node);
+		bool above = !err && !node && level > t->height && p >> (7 * t->height) == 0; /* the tree's root is further down */
+		if (err || (!node && !above)) {
+			if (err)
+				log_err("compartment %s: an index page of object %llu cannot be read: run fsck.cloison", t->io->name,
+					(unsigned long long)t->object);
+			p = ((p >> (7 * level)) + 1) << (7 * level);
+			level = PAGEIO_LEVELS;
+			continue;
+		}
+		tree_put(t, node);
+		level--;
+	}
+	return p;
+}
+
 void inode_free_all_orphans(struct comp *c)
 {
 	uint64_t pages = (c->inode_limit + BITS_PER_PAGE - 1) / BITS_PER_PAGE;
 
 	for (uint64_t p = 0; p < pages && c->n_orphans; p++) {
 		uint8_t bits[CL_PAGE];
-		struct node *node;
+		struct node *node = NULL;
 
 		pthread_mutex_lock(&c->alloc);
-		int err = tree_node(&c->orphans, 0, p, false, &node);
+		p = skip_holes(&c->orphans, p, pages);
+		int err = p < pages ? tree_node(&c->orphans, 0, p, false, &node) : 0;
 		if (!err && node)
 			memcpy(bits, node->page, CL_PAGE);
 		if (!err)

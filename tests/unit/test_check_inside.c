@@ -416,6 +416,37 @@ START_TEST(test_orphans)
 }
 END_TEST
 
+/* Orphans are found wherever they are; a limit that is only a number keeps nobody. */
+START_TEST(test_far_orphans)
+{
+	struct volume *v = volume_new();
+	struct inode *i;
+
+	struct comp *c = inside(v, 0);
+	c->inode_hint = c->inode_limit = 5000000;
+	ck_assert_int_eq(inode_new(c, S_IFREG | 0600, true, &i), 0);
+	ck_assert_uint_eq(i->ino, 5000000);
+	inode_put(i);
+	txn_end(c);
+	ck_assert_int_eq(txn_commit(c, NULL, false), 0);
+	comp_free(c); /* the session ends without a word */
+	c = inside(v, 0);
+	ck_assert_uint_eq(c->n_orphans, 0);
+	ck_assert_int_eq(inode_get(c, 5000000, &i), -ENOENT);
+	leave(c);
+	verdict(v, false, 0, 0);
+	c = inside(v, 0);
+	c->inode_limit = INODE_MAX;
+	c->n_orphans = 1;
+	leave(c);
+	c = inside(v, 0);
+	leave(c);
+	verdict(v, false, 1, 0);
+	expect(v, "", "root page: it says that there are 1 orphans, but the orphan bitmap has 0");
+	volume_free(v);
+}
+END_TEST
+
 START_TEST(test_gates)
 {
 	struct tree_of t;
@@ -486,7 +517,7 @@ int main(void)
 				       test_unreachable,    test_lost_tree,  test_behind,
 				       test_objects,        test_bitmaps,    test_malformed,
 				       test_directory_page, test_attributes, test_orphans,
-				       test_gates,          test_deep };
+				       test_gates,          test_deep,       test_far_orphans };
 
 	return run_tests("check_inside", tests, CL_ARRAY_LEN(tests));
 }
