@@ -65,6 +65,7 @@ static struct comp *comp(void)
 
 	if (!c) {
 		disk_new(&disk);
+		disk.cfg.read_only = true; /* it stays open: nothing is to be sealed by it */
 		c = disk_open(&disk, 0);
 	}
 	return c;
