@@ -452,7 +452,11 @@ const char *history_check(struct history *h, struct fs *fs, size_t log, uint64_t
 		if (k <= from)
 			break;
 	}
-	if (!candidates)
-		wrong(h, "names and attributes are of no state from operation %llu to %llu", ULL(from), ULL(last));
+	if (!candidates) {
+		char first[sizeof h->why] = "names only";
+		if (!is_state(h, CL_MIN(last, h->n_states - 1), log))
+			memcpy(first, h->why, sizeof first);
+		wrong(h, "names and attributes are of no state from operation %llu to %llu (%.200s)", ULL(from), ULL(last), first);
+	}
 	return h->why;
 }

@@ -334,13 +334,14 @@ void script_run(struct trial *t, const struct script *s)
 	trial_end(t);
 }
 
+/* No listing: the driver changes the directory meanwhile, and an operation here is one transaction. */
 static const struct profile profiles[] = {
 	{ .name = "mixed", .names = 8, .depth = 30, .big = 25, .sparse = 4, .far = (uint64_t)1 << 30, .max_inodes = 40, .max_pages = 600,
-	  .make = 14, .remove = 8, .rename = 10, .attr = 5, .xattr = 6, .data = 34, .cut = 10, .list = 1, .sync = 12 },
+	  .make = 14, .remove = 8, .rename = 10, .attr = 5, .xattr = 6, .data = 34, .cut = 10, .list = 0, .sync = 12 },
 	{ .name = "data", .names = 3, .depth = 0, .big = 60, .sparse = 3, .far = (uint64_t)1 << 26, .max_inodes = 5, .max_pages = 600,
 	  .make = 5, .remove = 2, .rename = 3, .attr = 1, .xattr = 1, .data = 55, .cut = 20, .list = 0, .sync = 13 },
 	{ .name = "names", .names = 12, .depth = 40, .big = 2, .sparse = 0, .far = 0, .max_inodes = 80, .max_pages = 100,
-	  .make = 35, .remove = 16, .rename = 24, .attr = 3, .xattr = 4, .data = 8, .cut = 2, .list = 1, .sync = 7 },
+	  .make = 35, .remove = 16, .rename = 24, .attr = 3, .xattr = 4, .data = 8, .cut = 2, .list = 0, .sync = 7 },
 };
 
 void script_random(struct trial *t, uint64_t seed, bool trace)
