@@ -156,7 +156,7 @@ static int open_root(struct comp *c, const uint8_t *raw, struct disk_root *ret)
 	return err;
 }
 
-static int read_root_copy(struct comp *c, unsigned copy, uint8_t raw[static CL_PAGE])
+int comp_read_root_copy(struct comp *c, unsigned copy, uint8_t raw[static CL_PAGE])
 {
 	struct store_file *file;
 	char name[STORE_NAME_MAX];
@@ -175,7 +175,7 @@ int comp_check_root(struct comp *c, unsigned copy, uint64_t *ret_txn)
 {
 	uint8_t raw[CL_PAGE];
 	struct disk_root root;
-	int err = read_root_copy(c, copy, raw);
+	int err = comp_read_root_copy(c, copy, raw);
 
 	if (!err)
 		err = open_root(c, raw, &root);
@@ -198,7 +198,7 @@ static int best_root(struct comp *c, struct disk_root *best, struct fault *f)
 		if (copy == 0 && pagemap_read(c->io.map, PAGEIO_OBJ_ROOT, 0, raw)) {
 			copy = 1;
 		} else {
-			e = read_root_copy(c, copy, raw);
+			e = comp_read_root_copy(c, copy, raw);
 		}
 		if (!e)
 			e = open_root(c, raw, &root);
@@ -225,6 +225,37 @@ static int best_root(struct comp *c, struct disk_root *best, struct fault *f)
 	return 0;
 }
 
+static int take_root(struct comp *c, const struct disk_root *root)
+{
+	int err = 0;
+
+	c->running = le64_get(root->txn) + 1;
+	atomic_store(&c->committed, le64_get(root->txn));
+	c->anchor = le64_get(root->anchor);
+	c->generation = le64_get(root->generation);
+	c->next_object = c->committed_next_object = le64_get(root->next_object);
+	c->inodes_used = le64_get(root->inodes_used);
+	c->inode_limit = le64_get(root->inode_limit);
+	c->n_orphans = le64_get(root->orphans);
+	c->inode_hint = 1;
+	c->was_clean = le64_get(root->flags) & ROOT_CLEAN;
+	struct tree *trees[3] = { &c->itable, &c->ibitmap, &c->orphans };
+	for (unsigned i = 0; i < 3 && !err; i++)
+		err = tree_in(trees[i], &root->trees[i], PAGEIO_OBJ_INODES + i);
+	return err;
+}
+
+int comp_take_root(struct comp *c, const uint8_t raw[static CL_PAGE])
+{
+	struct disk_root root;
+	int err = open_root(c, raw, &root);
+
+	if (!err)
+		err = take_root(c, &root);
+	secret_wipe(&root, sizeof root);
+	return err;
+}
+
 int comp_read_root(struct comp *c, struct fault *f)
 {
 	struct disk_root root;
@@ -232,19 +263,7 @@ int comp_read_root(struct comp *c, struct fault *f)
 
 	if (err)
 		return err;
-	c->running = le64_get(root.txn) + 1;
-	atomic_store(&c->committed, le64_get(root.txn));
-	c->anchor = le64_get(root.anchor);
-	c->generation = le64_get(root.generation);
-	c->next_object = c->committed_next_object = le64_get(root.next_object);
-	c->inodes_used = le64_get(root.inodes_used);
-	c->inode_limit = le64_get(root.inode_limit);
-	c->n_orphans = le64_get(root.orphans);
-	c->inode_hint = 1;
-	c->was_clean = le64_get(root.flags) & ROOT_CLEAN;
-	struct tree *trees[3] = { &c->itable, &c->ibitmap, &c->orphans };
-	for (unsigned i = 0; i < 3 && !err; i++)
-		err = tree_in(trees[i], &root.trees[i], PAGEIO_OBJ_INODES + i);
+	err = take_root(c, &root);
 	secret_wipe(&root, sizeof root);
 	if (err)
 		return fault_set(f, err, CL_EXIT_INTEGRITY, "compartment %s: malformed root page", c->io.name);
@@ -266,7 +285,7 @@ static int replay_ops(struct comp *c, const struct journal_record *r)
 }
 
 /* A record of the journal into the page map: what a checkpoint then writes home, or what a reader sees instead. */
-static int replay(void *arg, const struct journal_record *r)
+int comp_replay(void *arg, const struct journal_record *r)
 {
 	struct comp *c = arg;
 
@@ -296,7 +315,7 @@ static int open_journal(struct comp *c, struct fault *f)
 			err = journal_settle(c->journal);
 	}
 	if (!err && !broken)
-		err = journal_scan(c->journal, replay, c, &broken);
+		err = journal_scan(c->journal, comp_replay, c, &broken);
 	if (err == -EUCLEAN || err == -ENOENT)
 		return fault_set(f, err, CL_EXIT_INTEGRITY, "compartment %s: its journal is missing or damaged; fsck.cloison tells more",
 				 c->io.name);
@@ -609,6 +628,15 @@ fail:
 	return err;
 }
 
+int comp_open_unlocked(struct store *volume, const struct fs_compartment *fc, const struct fs_config *cfg, struct comp **ret,
+		       struct fault *f)
+{
+	struct fs_config own = *cfg;
+
+	own.read_only = true;
+	return comp_new(volume, fc, &own, ret, f);
+}
+
 int comp_close(struct comp *c)
 {
 	int err = 0;
@@ -687,7 +715,7 @@ int comp_format(struct store *volume, const struct fs_compartment *fc, uint32_t 
 	if (err)
 		goto out;
 	bool broken;
-	err = journal_scan(c->journal, replay, c, &broken);
+	err = journal_scan(c->journal, comp_replay, c, &broken);
 	if (err)
 		goto out;
 	set_limits(c);

@@ -98,6 +98,18 @@ int comp_seal_root(struct comp *c, bool clean, struct pagebuf *buf) CL_MUST_USE;
 /* For fsck: one copy (0 or 1) of the root page at home, whatever the journal has. -ENOENT, -EBADMSG, -EUCLEAN, -EPROTONOSUPPORT. */
 int comp_check_root(struct comp *c, unsigned copy, uint64_t *ret_txn) CL_MUST_USE;
 
+/*
+ * For a follower (fs/follow.h), beside the process that writes. comp_open_unlocked: the folder and the keys, without a lease; nothing
+ * was read, the journal not opened. comp_replay: a record into the page map (and, unless read_only, its operations to the
+ * lower files), as journal_scan calls it. comp_take_root: a root page, of 4096 bytes as it is stored, becomes what c knows; errors as
+ * comp_check_root.
+ */
+int comp_open_unlocked(struct store *volume, const struct fs_compartment *c, const struct fs_config *cfg, struct comp **ret,
+		       struct fault *f) CL_MUST_USE;
+int comp_replay(void *c, const struct journal_record *r) CL_MUST_USE;
+int comp_read_root_copy(struct comp *c, unsigned copy, uint8_t raw[static CL_PAGE]) CL_MUST_USE;
+int comp_take_root(struct comp *c, const uint8_t raw[static CL_PAGE]) CL_MUST_USE;
+
 int64_t comp_now_ms(void);
 
 #endif

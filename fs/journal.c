@@ -16,6 +16,8 @@
 #define CHUNK_PAGES 64u    /* pages written at a time when the file is made */
 #define HEADER_LEN 512u
 #define BROKEN_TRIES 64u   /* records behind the end that are looked at for a hole in the log */
+#define FOLLOW_ROUNDS 8u   /* each may bring a ring full of pages */
+#define HEADER_TRIES 5
 
 struct disk_header {
 	char magic[8];
@@ -188,49 +190,75 @@ static int make_whole(struct journal *j)
 	return err ? err : j->store->ops->sync(j->store, j->file);
 }
 
-int journal_open(struct store *s, const uint8_t id[static 16], bool read_only, struct journal **ret)
+/* What the newest copy of the header says. */
+struct header {
+	uint64_t pages, tail, seq, generation;
+	int behind;
+};
+
+/* -EUCLEAN: neither copy is good; -EPROTONOSUPPORT. */
+static int read_headers(struct journal *j, struct header *ret)
 {
 	uint8_t page[CL_PAGE];
-	struct journal *j = calloc(1, sizeof *j);
-	int err, best = -EUCLEAN;
+	int best = -EUCLEAN;
 
-	if (!j)
-		return -ENOMEM;
-	list_init(&j->marks);
-	j->behind = -1;
-	j->second_unsynced = true; /* who knows */
-	j->store = s;
-	memcpy(j->id, id, 16);
-	err = s->ops->open(s, "journal", read_only ? STORE_RDONLY : STORE_RDWR, &j->file);
-	if (err)
-		goto fail;
+	*ret = (struct header){ .behind = -1 };
 	for (unsigned i = 0; i < RING; i++) {
 		struct disk_header h;
 		size_t got;
 		memset(page, 0, sizeof page);
-		err = s->ops->pread(s, j->file, page, CL_PAGE, (uint64_t)i * CL_PAGE, &got);
+		int err = j->store->ops->pread(j->store, j->file, page, CL_PAGE, (uint64_t)i * CL_PAGE, &got);
 		if (!err && got < HEADER_LEN)
 			err = -EUCLEAN;
 		if (!err)
 			err = decode_header(j, page, &h);
 		if (err == -EPROTONOSUPPORT && best)
 			best = err;
-		if (err || le64_get(h.generation) <= j->generation) {
-			if (err || le64_get(h.generation) < j->generation)
-				j->behind = (int)i;
+		if (err || le64_get(h.generation) <= ret->generation) {
+			if (err || le64_get(h.generation) < ret->generation)
+				ret->behind = (int)i;
 			continue;
 		}
-		j->behind = best ? j->behind : 0; /* the first one was good, but older */
+		ret->behind = best ? ret->behind : 0; /* the first one was good, but older */
 		best = 0;
-		j->generation = le64_get(h.generation);
-		j->pages = le64_get(h.pages);
-		j->tail = j->head = le64_get(h.tail);
-		j->seq = j->tail_seq = le64_get(h.seq);
+		ret->generation = le64_get(h.generation);
+		ret->pages = le64_get(h.pages);
+		ret->tail = le64_get(h.tail);
+		ret->seq = le64_get(h.seq);
 	}
-	if (best) {
-		err = best;
+	return best;
+}
+
+static void take_header(struct journal *j, const struct header *h)
+{
+	j->generation = h->generation;
+	j->pages = h->pages;
+	j->tail = h->tail;
+	j->tail_seq = h->seq;
+	j->behind = h->behind;
+}
+
+int journal_open(struct store *s, const uint8_t id[static 16], bool read_only, struct journal **ret)
+{
+	struct journal *j = calloc(1, sizeof *j);
+	struct header h;
+	int err;
+
+	if (!j)
+		return -ENOMEM;
+	list_init(&j->marks);
+	j->second_unsynced = true; /* who knows */
+	j->store = s;
+	memcpy(j->id, id, 16);
+	err = s->ops->open(s, "journal", read_only ? STORE_RDONLY : STORE_RDWR, &j->file);
+	if (err)
 		goto fail;
-	}
+	err = read_headers(j, &h);
+	if (err)
+		goto fail;
+	take_header(j, &h);
+	j->head = j->tail;
+	j->seq = j->tail_seq;
 	if (!read_only) {
 		err = make_whole(j);
 		if (!err)
@@ -409,12 +437,12 @@ static int add_mark(struct journal *j, uint64_t seq, uint64_t end)
 	return 0;
 }
 
-int journal_scan(struct journal *j, int (*fn)(void *arg, const struct journal_record *r), void *arg, bool *ret_broken)
+/* Gives the records from the head on, which moves behind them. */
+static int scan_on(struct journal *j, int (*fn)(void *arg, const struct journal_record *r), void *arg)
 {
 	uint8_t *buf = NULL;
 	int err;
 
-	*ret_broken = false;
 	for (;;) {
 		if (j->head - j->tail >= j->pages)
 			break;
@@ -439,8 +467,17 @@ int journal_scan(struct journal *j, int (*fn)(void *arg, const struct journal_re
 		j->seq++;
 	}
 	atomic_store(&j->free, j->pages - (j->head - j->tail));
-	/* A torn record can only be the last: anything valid and newer behind it means damage. Few candidates are read whole. */
+	return 0;
+}
+
+int journal_look_behind(struct journal *j, bool *ret_broken)
+{
+	uint8_t *buf = NULL;
 	unsigned tries = 0;
+	int err;
+
+	/* A torn record can only be the last: anything valid and newer behind it means damage. Few candidates are read whole. */
+	*ret_broken = false;
 	for (uint64_t pos = j->head; pos < j->tail + j->pages; pos++) {
 		struct disk_record r;
 		uint8_t first[CL_PAGE] __attribute__((aligned(CL_PAGE)));
@@ -461,6 +498,60 @@ int journal_scan(struct journal *j, int (*fn)(void *arg, const struct journal_re
 		}
 	}
 	return 0;
+}
+
+int journal_scan(struct journal *j, int (*fn)(void *arg, const struct journal_record *r), void *arg, bool *ret_broken)
+{
+	*ret_broken = false;
+	int err = scan_on(j, fn, arg);
+	return err ? err : journal_look_behind(j, ret_broken);
+}
+
+/* The head in the ring that a newer header describes; where the tail has overtaken it, it goes on from the tail. */
+static void move_tail(struct journal *j, const struct header *h)
+{
+	uint64_t head = j->head % j->pages;
+	uint64_t used = h->seq == j->seq ? 0 : (head + j->pages - h->tail) % j->pages;
+
+	if (h->seq < j->seq && used == 0)
+		used = j->pages;
+	if (h->seq > j->seq) {
+		used = 0;
+		j->seq = h->seq;
+	}
+	take_header(j, h);
+	j->head = j->tail + used;
+}
+
+int journal_follow(struct journal *j, int (*fn)(void *arg, const struct journal_record *r), void *arg, uint64_t *ret_tail_seq)
+{
+	struct header before, after;
+	int bad = 0;
+
+	*ret_tail_seq = j->tail_seq;
+	for (unsigned round = 0; round < FOLLOW_ROUNDS; round++) {
+		/* The copies are written one after the other: who meets each of them while it is written looks again. */
+		int err = read_headers(j, &before);
+		if (!err && before.pages != j->pages)
+			err = -EUCLEAN;
+		if (err == -EUCLEAN && ++bad < HEADER_TRIES)
+			continue;
+		if (err)
+			return err;
+		move_tail(j, &before);
+		*ret_tail_seq = j->tail_seq;
+		err = scan_on(j, fn, arg);
+		forget_marks(j);
+		if (err)
+			return err;
+		/*
+		 * The writer moves the tail before it writes over what was behind it. So if the header is still the same, the end
+		 * that was found was the end of the log at some moment of the scan.
+		 */
+		if (!read_headers(j, &after) && after.generation == before.generation)
+			return 0;
+	}
+	return -EAGAIN;
 }
 
 /* Writes the records once more where they stand. */

@@ -53,6 +53,17 @@ int journal_check_header(struct store *s, const uint8_t id[static 16], unsigned 
  */
 int journal_scan(struct journal *j, int (*fn)(void *arg, const struct journal_record *r), void *arg, bool *ret_broken) CL_MUST_USE;
 
+/* The second half of journal_scan by itself. */
+int journal_look_behind(struct journal *j, bool *ret_broken) CL_MUST_USE;
+
+/*
+ * For who reads while another process writes (journal opened read-only): looks at the header again, and gives fn each record that
+ * came since the last call, in order; when the tail has overtaken what was read, those from the tail on. Afterwards journal_next
+ * is what was next at some moment of the call. -EAGAIN: the writer was faster, so it may be older. With either, everything
+ * before *ret_tail_seq is home.
+ */
+int journal_follow(struct journal *j, int (*fn)(void *arg, const struct journal_record *r), void *arg, uint64_t *ret_tail_seq) CL_MUST_USE;
+
 /*
  * Makes what a scan found durable before anything acts on it: after a crash of the process records may not be on the disk yet, and after a
  * failed sync, where there is no way past the page cache, they may be whole in the cache only. Brings the older copy of the header up

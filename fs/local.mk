@@ -20,6 +20,8 @@ libfs_a_SOURCES = \
 	fs/data.h \
 	fs/dir.c \
 	fs/dir.h \
+	fs/follow.c \
+	fs/follow.h \
 	fs/fs.c \
 	fs/fs.h \
 	fs/fs_attr.c \
@@ -95,7 +97,7 @@ tests_unit_test_dir_SOURCES = tests/unit/test_dir.c $(fs_module_sources)
 tests_unit_test_dir_LDADD = $(fs_test_libs)
 tests_unit_test_inode_SOURCES = tests/unit/test_inode.c $(fs_module_sources)
 tests_unit_test_inode_LDADD = $(fs_test_libs)
-tests_unit_test_journal_SOURCES = tests/unit/test_journal.c $(fs_module_sources)
+tests_unit_test_journal_SOURCES = tests/unit/test_journal.c tests/unit/hook_store.c tests/unit/hook_store.h $(fs_module_sources)
 tests_unit_test_journal_LDADD = $(fs_test_libs)
 tests_unit_test_pagemap_SOURCES = tests/unit/test_pagemap.c $(fs_module_sources)
 tests_unit_test_pagemap_LDADD = $(fs_test_libs)

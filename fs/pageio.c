@@ -364,27 +364,37 @@ int pageio_sync_all(struct pageio *io)
 	return io->store->ops->sync_all(io->store);
 }
 
+static void drop_handle(struct pageio *io, uint64_t key)
+{
+	struct pageio_handle *idle = NULL;
+
+	pthread_mutex_lock(&io->lock);
+	struct pageio_handle *h = *bucket(io, key);
+	while (h && h->object != key)
+		h = h->next;
+	if (h) {
+		unhash(io, h);
+		if (h->refs == 0)
+			idle = h;
+	}
+	pthread_mutex_unlock(&io->lock);
+	if (idle)
+		free_handle(io, idle);
+}
+
+void pageio_release(struct pageio *io, uint64_t object)
+{
+	for (unsigned copy = 0; copy < pageio_copies(object); copy++)
+		drop_handle(io, handle_key(object, copy));
+}
+
 int pageio_remove(struct pageio *io, uint64_t object)
 {
 	char name[STORE_NAME_MAX];
 	int err = 0;
 
 	for (unsigned copy = 0; copy < pageio_copies(object) && !err; copy++) {
-		uint64_t key = handle_key(object, copy);
-		struct pageio_handle *idle = NULL;
-
-		pthread_mutex_lock(&io->lock);
-		struct pageio_handle *h = *bucket(io, key);
-		while (h && h->object != key)
-			h = h->next;
-		if (h) {
-			unhash(io, h);
-			if (h->refs == 0)
-				idle = h;
-		}
-		pthread_mutex_unlock(&io->lock);
-		if (idle)
-			free_handle(io, idle);
+		drop_handle(io, handle_key(object, copy));
 		pageio_name(object, copy, name);
 		err = io->store->ops->unlink(io->store, name);
 		if (err == -ENOENT)

@@ -84,6 +84,9 @@ int pageio_read_copy(struct pageio *io, uint64_t object, unsigned copy, uint64_t
 /* Writes n pages at home; makes the lower file if it is missing. Objects with two copies: both. Not synced. */
 int pageio_write_home(struct pageio *io, uint64_t object, uint64_t lower, const void *buf, size_t n) CL_MUST_USE;
 
+/* Closes an object's lower files: what another process removes is then gone. */
+void pageio_release(struct pageio *io, uint64_t object);
+
 /* fdatasync of an object's lower file (and its copy). 0 if it does not exist. */
 int pageio_sync(struct pageio *io, uint64_t object) CL_MUST_USE;
 /* fsync of the folders that got new files. */

@@ -537,6 +537,23 @@ void pagemap_forget(struct pagemap *pm, uint64_t seq)
 	pthread_mutex_unlock(&pm->lock);
 }
 
+void pagemap_drop(struct pagemap *pm, uint64_t seq)
+{
+	pthread_mutex_lock(&pm->lock);
+	for (struct list *l = pm->pending.next, *n; l != &pm->pending; l = n) {
+		n = l->next;
+		struct pm_entry *e = list_item(l, struct pm_entry, in_pending);
+		if (e->seq > seq)
+			continue;
+		put_buf_locked(pm, e->committed);
+		e->committed = NULL;
+		pm->n_pending--;
+		list_del(&e->in_pending);
+	}
+	pthread_mutex_unlock(&pm->lock);
+	pagemap_forget(pm, seq);
+}
+
 size_t pagemap_n_running(struct pagemap *pm)
 {
 	return pm->n_running;

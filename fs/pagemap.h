@@ -91,6 +91,8 @@ void pagemap_home(struct pagemap *pm, const struct pagemap_page *p, size_t n);
 void pagemap_not_home(struct pagemap *pm, const struct pagemap_page *p, size_t n);
 /* Everything up to seq is home and synced, and the journal's tail is behind it. */
 void pagemap_forget(struct pagemap *pm, uint64_t seq);
+/* For a follower, where another process writes home: drops every committed version that no record behind seq mentions. */
+void pagemap_drop(struct pagemap *pm, uint64_t seq);
 
 /* Without a lock: as of a moment ago. */
 size_t pagemap_n_running(struct pagemap *pm);

@@ -4,6 +4,7 @@
 
 #include "common/bytes.h"
 #include "tests/unit/engine_fixture.h"
+#include "tests/unit/hook_store.h"
 
 #include <xxhash.h>
 
@@ -571,10 +572,97 @@ START_TEST(test_settle)
 }
 END_TEST
 
+/* Who writes while another one follows: called before each read of the follower. */
+struct beside {
+	struct journal *j;
+	uint32_t random;
+	unsigned often; /* of 100 */
+};
+
+static uint32_t any(struct beside *b, uint32_t n)
+{
+	b->random = b->random * 1664525u + 1013904223u;
+	return (b->random >> 8) % n;
+}
+
+static void write_beside(void *arg)
+{
+	struct beside *b = arg;
+
+	if (any(b, 100) >= b->often)
+		return;
+	for (uint32_t n = any(b, 14); n--;) {
+		uint64_t next = journal_next(b->j);
+		int err = append(b->j, any(b, 20), any(b, 4));
+		ck_assert(err == 0 || err == -ENOSPC);
+		if (err || any(b, 9) == 0)
+			ck_assert_int_eq(journal_advance(b->j, next - 1 - any(b, err ? 1 : 3)), 0);
+	}
+}
+
+/* Gaps are where the tail has overtaken the follower. */
+static int on_followed(void *arg, const struct journal_record *r)
+{
+	struct found *f = arg;
+
+	ck_assert_uint_gt(r->seq, f->last);
+	if (r->seq != f->last + 1)
+		f->n = 0;
+	return on_record(f, r);
+}
+
+START_TEST(test_follow)
+{
+	struct store *s = new_store();
+	struct found f = { 0 };
+	struct beside b = { .random = 1 };
+	struct store *hooked = hook_store_new(s, write_beside, &b);
+	unsigned gaps = 0, many = 0;
+	struct journal *j;
+	uint64_t tail;
+
+	ck_assert_ptr_nonnull(hooked);
+	ck_assert_int_eq(scan(s, &f, NULL, &b.j), 0);
+	ck_assert_int_eq(append(b.j, 3, 1), 0);
+	ck_assert_int_eq(append(b.j, 5, 1), 0);
+	ck_assert_int_eq(journal_open(hooked, id, true, &j), 0);
+	f = (struct found){ .last = 6 };
+	ck_assert_int_eq(journal_follow(j, on_followed, &f, &tail), 0);
+	ck_assert_uint_eq(f.n, 2);
+	ck_assert_uint_eq(tail, 7);
+	/* Nothing new, but a tail. */
+	ck_assert_int_eq(journal_advance(b.j, 7), 0);
+	ck_assert_int_eq(journal_follow(j, on_followed, &f, &tail), 0);
+	ck_assert_uint_eq(f.n, 2);
+	ck_assert_uint_eq(tail, 8);
+	for (unsigned round = 0; round < 800; round++) {
+		uint64_t before = journal_next(b.j), last = f.last;
+		b.often = round % 4 * 12;
+		int err = -EAGAIN;
+		for (unsigned tries = 0; err == -EAGAIN && tries < 1000; tries++)
+			err = journal_follow(j, on_followed, &f, &tail);
+		ck_assert_int_eq(err, 0);
+		/* What was committed before is known now. */
+		ck_assert_uint_ge(journal_next(j), before);
+		ck_assert_uint_le(journal_next(j), journal_next(b.j));
+		ck_assert_uint_le(tail, journal_next(j));
+		ck_assert(f.last + 1 == journal_next(j) || tail == journal_next(j));
+		gaps += f.n && f.n < f.last - last;
+		many += f.n > 3;
+	}
+	ck_assert_uint_gt(gaps, 20);
+	ck_assert_uint_gt(many, 20);
+	journal_close(j);
+	journal_close(b.j);
+	hooked->ops->free(hooked);
+	s->ops->free(s);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = { test_append_scan, test_advance, test_wrap, test_torn, test_broken, test_headers,
-				       test_hostile_headers, test_hostile_records, test_settle };
+				       test_hostile_headers, test_hostile_records, test_settle, test_follow };
 
 	return engine_run("journal", tests, CL_ARRAY_LEN(tests));
 }
