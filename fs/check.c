@@ -37,10 +37,16 @@ void check_say(struct check_comp *cc, enum check_kind kind, const char *fmt, ...
 void check_say_inode(struct check_comp *cc, uint32_t slot, const char *fmt, ...)
 {
 	struct checker *k = cc->k;
-	const char *path = check_path(cc, slot, NULL);
 	va_list ap;
 	int n = 0;
 
+	if (cc->scrub) {
+		va_start(ap, fmt);
+		check_scrub_found(cc->scrub, fmt, ap);
+		va_end(ap);
+		return;
+	}
+	const char *path = check_path(cc, slot, NULL);
 	if (!path)
 		n = snprintf(k->text, sizeof k->text, "compartment %s: inode %llu%s: ", cc->name,
 			     (unsigned long long)check_ino(&cc->inodes[slot]),
@@ -49,6 +55,12 @@ void check_say_inode(struct check_comp *cc, uint32_t slot, const char *fmt, ...)
 	vsnprintf(k->text + n, sizeof k->text - (size_t)n, fmt, ap);
 	va_end(ap);
 	tell(k, CHECK_ERROR, path ? path : "");
+}
+
+void check_say_at(struct check_comp *cc, const char *path, const char *text)
+{
+	snprintf(cc->k->text, sizeof cc->k->text, "%s", text);
+	tell(cc->k, CHECK_ERROR, path);
 }
 
 void check_say_entry(struct check_comp *cc, uint32_t dir, const char *name, const char *fmt, ...)
@@ -204,7 +216,16 @@ static int prepare(struct check_comp *cc, struct fault *f)
 			check_say(cc, CHECK_ERROR, "its folder %s cannot be opened: %s", cc->id, strerror(-err));
 		return 0;
 	}
-	err = hold_lease(cc, f);
+	struct fault why = { 0 };
+	err = hold_lease(cc, &why);
+	if (err == -EBUSY && cc->k->check->follow && !cc->k->check->replay) {
+		drop_lease(cc);
+		cc->follow = true;
+		cc->k->check->ret_followed += cc->fc->key != NULL;
+		return 0;
+	}
+	if (err)
+		*f = why;
 	if (err || !cc->fc->key || !cc->k->check->replay)
 		return err;
 	/* Its own writer needs the lease alone. */
@@ -273,6 +294,10 @@ static int check_comp(struct check_comp *cc, struct fault *f)
 
 	if (!cc->store || !cc->fc->key)
 		return 0;
+	if (cc->follow) {
+		cc->k->gates_unsure |= cc->fc->rank == 0;
+		return check_scrub(cc, f);
+	}
 	if (cc->journal_bad || !cc->lease) {
 		check_say(cc, CHECK_NOTE,
 			  "its contents were not checked: that needs its lease file and a sound journal");
@@ -349,6 +374,7 @@ int fs_check(struct store *volume, const struct fs_compartment *c, size_t n, con
 	int err = k && cc && gates ? 0 : -ENOMEM;
 
 	check->ret_errors = check->ret_fixed = 0;
+	check->ret_followed = 0;
 	if (!f)
 		f = &own;
 	for (size_t i = 0; i < CL_ARRAY_LEN(k->buffers) && !err; i++) {

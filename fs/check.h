@@ -9,6 +9,7 @@
  *   bitmaps  both bitmaps against the table
  *   objects  no object number twice; lower files that nobody refers to
  *   contents records, data, symlink targets and attribute lists, each page
+ * One that is mounted is scrubbed instead (check_scrub.c): each page, as of the newest commit.
  *
  * The pages are read here and not through the engine's caches: so both copies of a page are seen, a run does not end at
  * its first bad page, and damage is told once, with the path. Memory: 24 bytes for each inode, 24 for each object and 8
@@ -26,6 +27,8 @@
 
 #include "common/base.h"
 #include "fs/comp.h"
+
+#include <stdarg.h>
 
 #define CHECK_NONE UINT32_MAX          /* no slot */
 #define CHECK_PATH_MAX 65536u          /* longer paths lose their beginning */
@@ -87,6 +90,8 @@ struct checker {
 	char path[CHECK_PATH_MAX];
 };
 
+struct check_scrub;
+
 struct check_comp {
 	struct checker *k;
 	const struct fs_compartment *fc;
@@ -95,6 +100,8 @@ struct check_comp {
 	struct store *store;      /* NULL: the folder is missing */
 	struct store_file *lease; /* locked, so that nobody writes meanwhile; NULL: missing */
 	struct comp *c;           /* open for reading, while its contents are checked */
+	bool follow;              /* somebody writes it: no lease, check_scrub instead of what needs a volume at rest */
+	struct check_scrub *scrub; /* while that runs */
 	bool journal_bad;         /* told already */
 	uint64_t records;         /* in the journal */
 	uint64_t lower_pages;     /* allocated */
@@ -115,6 +122,8 @@ struct check_comp {
 void check_say(struct check_comp *cc, enum check_kind kind, const char *fmt, ...) CL_PRINTF(3, 4);
 void check_say_inode(struct check_comp *cc, uint32_t slot, const char *fmt, ...) CL_PRINTF(3, 4);
 void check_say_entry(struct check_comp *cc, uint32_t dir, const char *name, const char *fmt, ...) CL_PRINTF(4, 5);
+/* The finding in text for a path that was looked up elsewhere; "": none. */
+void check_say_at(struct check_comp *cc, const char *path, const char *text);
 /* Pages were read. */
 void check_progress(struct checker *k, uint64_t pages);
 /* "does not authenticate" and the like; for one or for many. */
@@ -189,6 +198,15 @@ int check_dirs(struct check_comp *cc) CL_MUST_USE;
 int check_links(struct check_comp *cc) CL_MUST_USE;
 /* Path of an inode, or with name of that entry of it, in k->path; NULL when it has none. */
 const char *check_path(struct check_comp *cc, uint32_t slot, const char *name);
+
+/* Leaves of the inode table or a bitmap that are bad: per page so many numbers of inodes. */
+void check_say_lost(struct check_comp *cc, const char *what, const struct check_range *leaves, uint64_t per_page, bool index,
+		    int err);
+
+/* check_scrub.c: all pages of a compartment that is mounted, one by one. */
+int check_scrub(struct check_comp *cc, struct fault *f) CL_MUST_USE;
+/* A finding about the inode at hand: it waits for its path. */
+void check_scrub_found(struct check_scrub *s, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 
 /* check_inode.c: records and contents, once paths are known. */
 int check_contents(struct check_comp *cc) CL_MUST_USE;

@@ -150,8 +150,8 @@ static int table_page(void *arg, uint64_t leaf, const uint8_t *plain)
 }
 
 /* Bad pages of one of the special trees: per page so many numbers of inodes. */
-static void say_lost(struct check_comp *cc, const char *what, const struct check_range *leaves, uint64_t per_page,
-		     bool index, int err)
+void check_say_lost(struct check_comp *cc, const char *what, const struct check_range *leaves, uint64_t per_page,
+		    bool index, int err)
 {
 	uint64_t limit = (cc->c->inode_limit + per_page - 1) / per_page;
 	unsigned long long first = leaves->first, last = CL_MIN(leaves->last, limit ? limit - 1 : 0);
@@ -177,7 +177,7 @@ static void table_bad(void *arg, uint64_t first, uint64_t last, bool index, int 
 	struct reading *r = arg;
 	struct check_comp *cc = r->cc;
 
-	say_lost(cc, "inode table", &(struct check_range){ first, last }, INODE_PER_PAGE, index, err);
+	check_say_lost(cc, "inode table", &(struct check_range){ first, last }, INODE_PER_PAGE, index, err);
 	struct check_range *p = check_grow(cc->lost, cc->n_lost, &cc->cap_lost, sizeof *p);
 	if (!p) {
 		r->err = -ENOMEM;
@@ -290,7 +290,7 @@ static void bitmap_bad(void *arg, uint64_t first, uint64_t last, bool index, int
 {
 	struct bitmap *b = arg;
 
-	say_lost(b->cc, b->name, &(struct check_range){ first, last }, BITS_PER_PAGE, index, err);
+	check_say_lost(b->cc, b->name, &(struct check_range){ first, last }, BITS_PER_PAGE, index, err);
 	struct check_range *p = check_grow(b->bad, b->n_bad, &b->cap_bad, sizeof *p);
 	if (!p) {
 		b->err = -ENOMEM;

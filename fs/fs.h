@@ -179,12 +179,14 @@ void fs_get_stats(struct fs *fs, struct fs_stats *ret);
  * of a crash) is reported with fixed = false, and counted by neither.
  */
 struct fs_check {
+	bool follow;  /* without replay: scrubs a compartment that somebody writes, beside him; else such a one is -EBUSY */
 	bool replay;  /* write: replay the journals (-n: false, they are read as overlays) */
 	void (*report)(void *arg, const char *path, const char *text, bool fixed);
 	void (*progress)(void *arg, uint64_t done, uint64_t all);
 	void *arg;
 	uint64_t ret_errors;
 	uint64_t ret_fixed;
+	unsigned ret_followed; /* compartments that were scrubbed: of these not everything was checked */
 };
 int fs_check(struct store *volume, const struct fs_compartment *c, size_t n, const struct fs_config *cfg,
 	     struct fs_check *check, struct fault *f) CL_MUST_USE;

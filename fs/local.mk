@@ -12,6 +12,10 @@ libfs_a_SOURCES = \
 	fs/check_dir.c \
 	fs/check_inode.c \
 	fs/check_lower.c \
+	fs/check_scrub.c \
+	fs/check_scrub.h \
+	fs/check_scrub_path.c \
+	fs/check_scrub_walk.c \
 	fs/check_table.c \
 	fs/check_tree.c \
 	fs/comp.c \
@@ -64,7 +68,8 @@ libfs_a_SOURCES = \
 	fs/xattr.h
 
 fs_test_libs = libfs.a libkeyring.a libcommon.a $(CHECK_LIBS) $(JANSSON_LIBS) $(XXHASH_LIBS) $(IPSECMB_LIBS) $(CRYPTO_LIBS)
-fs_tests = tests/unit/test_seal tests/unit/test_seal_state tests/unit/test_check tests/unit/test_check_inside
+fs_tests = tests/unit/test_seal tests/unit/test_seal_state tests/unit/test_check tests/unit/test_check_inside \
+	tests/unit/test_scrub
 check_PROGRAMS += $(fs_tests)
 TESTS += $(fs_tests)
 
@@ -79,6 +84,10 @@ tests_unit_test_check_LDADD = $(fs_test_libs)
 
 tests_unit_test_check_inside_SOURCES = tests/unit/test_check_inside.c tests/unit/check_fixture.h
 tests_unit_test_check_inside_LDADD = $(fs_test_libs)
+
+tests_unit_test_scrub_SOURCES = tests/unit/test_scrub.c tests/unit/check_fixture.h tests/unit/hook_store.c \
+	tests/unit/hook_store.h
+tests_unit_test_scrub_LDADD = $(fs_test_libs)
 
 check_PROGRAMS += tests/unit/test_format
 TESTS += tests/unit/test_format

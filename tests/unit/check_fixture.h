@@ -65,17 +65,18 @@ static inline void on_pages(void *arg, uint64_t done, uint64_t all)
 	v->steps++;
 }
 
-static inline struct volume *volume_new(void)
+/* pages: of the journal; parent: where its directory is made. */
+static inline struct volume *volume_new_in(const char *parent, uint32_t pages)
 {
 	struct volume *v = calloc(1, sizeof *v);
 
 	ck_assert_ptr_nonnull(v);
 	log_hook(quiet, NULL);
 	ck_assert_int_eq(seal_init(), 0);
-	strcpy(v->dir, "/tmp/cloison-check-XXXXXX");
+	snprintf(v->dir, sizeof v->dir, "%s/cloison-check-XXXXXX", parent);
 	ck_assert_ptr_nonnull(mkdtemp(v->dir));
 	ck_assert_int_eq(store_dir_open(v->dir, &v->store), 0);
-	v->cfg = (struct fs_config){ .no_threads = true, .journal_pages = 1024 };
+	v->cfg = (struct fs_config){ .no_threads = true, .journal_pages = pages };
 	for (unsigned i = 0; i < 2; i++) {
 		ck_assert_int_eq(secret_new_random(32, &v->keys[i]), 0);
 		v->c[i] = (struct fs_compartment){ .rank = i, .dir = i ? "upper" : NULL, .key = v->keys[i] };
@@ -83,6 +84,11 @@ static inline struct volume *volume_new(void)
 	}
 	ck_assert_msg(!fs_format(v->store, v->c, 2, 0, 0, &v->cfg, &v->f), "%s", v->f.text);
 	return v;
+}
+
+static inline struct volume *volume_new(void)
+{
+	return volume_new_in("/tmp", 1024);
 }
 
 static inline void volume_free(struct volume *v)
