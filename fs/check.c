@@ -202,22 +202,17 @@ static int recover(struct check_comp *cc, struct fault *f)
 	return 0;
 }
 
-static int prepare(struct check_comp *cc, struct fault *f)
+/* Says nothing but who has it: that somebody does must be known before anything is told, or written. */
+static int enter(struct check_comp *cc, struct fault *f)
 {
-	int err = cc->k->volume->ops->sub(cc->k->volume, cc->id, &cc->store);
-
-	if (err) {
-		cc->store = NULL;
-		if (err == -ENOMEM)
-			return fault_set(f, err, CL_EXIT_FAILED, "out of memory");
-		if (err == -ENOENT || err == -EUCLEAN)
-			check_say(cc, CHECK_ERROR, "its folder %s is missing from the backing directory", cc->id);
-		else
-			check_say(cc, CHECK_ERROR, "its folder %s cannot be opened: %s", cc->id, strerror(-err));
-		return 0;
-	}
 	struct fault why = { 0 };
-	err = hold_lease(cc, &why);
+
+	cc->missing = cc->k->volume->ops->sub(cc->k->volume, cc->id, &cc->store);
+	if (cc->missing) {
+		cc->store = NULL;
+		return cc->missing == -ENOMEM ? fault_set(f, -ENOMEM, CL_EXIT_FAILED, "out of memory") : 0;
+	}
+	int err = hold_lease(cc, &why);
 	if (err == -EBUSY && cc->k->check->follow && !cc->k->check->replay) {
 		drop_lease(cc);
 		cc->follow = true;
@@ -226,11 +221,20 @@ static int prepare(struct check_comp *cc, struct fault *f)
 	}
 	if (err)
 		*f = why;
-	if (err || !cc->fc->key || !cc->k->check->replay)
-		return err;
+	return err;
+}
+
+static int prepare(struct check_comp *cc, struct fault *f)
+{
+	if (cc->missing == -ENOENT || cc->missing == -EUCLEAN)
+		check_say(cc, CHECK_ERROR, "its folder %s is missing from the backing directory", cc->id);
+	else if (cc->missing)
+		check_say(cc, CHECK_ERROR, "its folder %s cannot be opened: %s", cc->id, strerror(-cc->missing));
+	if (cc->missing || !cc->fc->key || !cc->k->check->replay)
+		return 0;
 	/* Its own writer needs the lease alone. */
 	drop_lease(cc);
-	err = recover(cc, f);
+	int err = recover(cc, f);
 	return err ? err : hold_lease(cc, f);
 }
 
@@ -287,6 +291,21 @@ static void free_lists(struct check_comp *cc)
 	cc->lost = NULL;
 }
 
+/* Without a replay: what the next mount does first. */
+static void say_pending(struct check_comp *cc)
+{
+	unsigned n = cc->c->replayed;
+
+	if (cc->k->check->replay || cc->c->was_clean)
+		return;
+	if (n)
+		check_say(cc, CHECK_NOTE,
+			  "was not closed cleanly: %u transaction%s of its journal %s to be replayed, and %s checked as if replayed", n,
+			  n == 1 ? "" : "s", n == 1 ? "waits" : "wait", n == 1 ? "was" : "were");
+	else
+		check_say(cc, CHECK_NOTE, "was not closed cleanly; nothing of its journal is to be replayed");
+}
+
 /* Everything that needs the key. */
 static int check_comp(struct check_comp *cc, struct fault *f)
 {
@@ -316,6 +335,7 @@ static int check_comp(struct check_comp *cc, struct fault *f)
 		cc->k->gates_unsure |= cc->fc->rank == 0;
 		return 0;
 	}
+	say_pending(cc);
 	err = check_inside(cc);
 	comp_free(cc->c);
 	cc->c = NULL;
@@ -340,6 +360,8 @@ static int run(struct checker *k, struct check_comp *cc, struct fault *f)
 {
 	int err = 0;
 
+	for (size_t i = 0; i < k->n && !err; i++)
+		err = enter(&cc[i], f);
 	for (size_t i = 0; i < k->n && !err; i++)
 		err = prepare(&cc[i], f);
 	for (size_t i = 0; i < k->n && !err; i++) {

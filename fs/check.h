@@ -97,7 +97,8 @@ struct check_comp {
 	const struct fs_compartment *fc;
 	size_t at; /* in the list */
 	char id[33], name[9];
-	struct store *store;      /* NULL: the folder is missing */
+	struct store *store;      /* NULL: the folder is missing, or cannot be opened: missing says why */
+	int missing;
 	struct store_file *lease; /* locked, so that nobody writes meanwhile; NULL: missing */
 	struct comp *c;           /* open for reading, while its contents are checked */
 	bool follow;              /* somebody writes it: no lease, check_scrub instead of what needs a volume at rest */
