@@ -34,8 +34,8 @@ enum {
 
 static const char help[] =
 	"Usage: fsck.cloison [OPTION]... DIR\n"
-	"Checks the volume in DIR, which must not be mounted. With keys it verifies every page.\n\n"
-	"  -n                   write nothing, not even replay the journals\n"
+	"Checks the volume in DIR. With keys it verifies every page. While it is mounted, -n scrubs it.\n\n"
+	"  -n                   write nothing, not even replay the journals; the volume may be mounted\n"
 	"  -a, -p, -y           ask for no key\n"
 	"  -f                   check even if the volume looks clean (always done)\n"
 	"  -C FD                progress lines to descriptor FD (0: a bar)\n"
@@ -185,6 +185,16 @@ static int load(struct fsck *k, struct fault *f)
 	return 0;
 }
 
+/* A TPM that was named, but not needed in the end: that it does not answer is worth a word. */
+static void try_named_tpm(const struct unlock *u)
+{
+	struct tpm_status st;
+	struct fault why = { 0 };
+	int err = u->tpm_was_asked_for ? tpm_get_status(u->tcti, &st, &why) : 0;
+	if (err)
+		say("the TPM %s was not tried: %s", u->tcti, why.text[0] ? why.text : strerror(-err));
+}
+
 /* Keys that were asked for must come; those that merely might be there need not. */
 static int get_keys(struct fsck *k, struct fault *f)
 {
@@ -198,6 +208,8 @@ static int get_keys(struct fsck *k, struct fault *f)
 			err = unlock_all(&u, k->keyring, &k->open, &k->n_open, &why);
 		else
 			err = unlock_label(&u, k->keyring, k->key.label, &k->open, &k->n_open, &why);
+		if (!err)
+			try_named_tpm(&u);
 		unlock_done(&u);
 	}
 	if (!err) {
@@ -276,6 +288,14 @@ static void on_cancel(int sig CL_UNUSED)
 	_exit(n < 0 ? FSCK_CANCELLED | FSCK_OPERATIONAL : FSCK_CANCELLED);
 }
 
+/* Errors will be found again; what was corrected will not. */
+static void keep_corrected(struct fsck *k)
+{
+	for (size_t i = json_array_size(k->findings); i--;)
+		if (!json_is_true(json_object_get(json_array_get(k->findings, i), "fixed")))
+			json_array_remove(k->findings, i);
+}
+
 static int check(struct fsck *k, struct fault *f)
 {
 	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
@@ -287,10 +307,19 @@ static int check(struct fsck *k, struct fault *f)
 	progress_init(&k->progress, "checking", k->path, k->progress_fd);
 	char *dir = realpath(k->path, NULL), *target = NULL;
 	unsigned waited = 0;
+	uint64_t fixed = 0;
+	bool again = true;
 	int err;
-	while ((err = fs_check(k->store, k->c, k->n, &cfg, &k->check, f)) == -EBUSY &&
-	       dir && busy_again(dir, &waited, &target))
+	while ((err = fs_check(k->store, k->c, k->n, &cfg, &k->check, f)) == -EBUSY && again) {
+		again = dir && busy_again(dir, &waited, &target);
+		if (!again && !k->no_write)
+			break;
+		k->check.follow = !again; /* it stays in use */
+		fixed += k->check.ret_fixed;
+		keep_corrected(k);
 		*f = (struct fault){ 0 };
+	}
+	k->check.ret_fixed += fixed;
 	free(dir);
 	progress_clear(&k->progress);
 	if (err == -EBUSY) {
@@ -299,7 +328,7 @@ static int check(struct fsck *k, struct fault *f)
 		fault_set(f, err, CL_EXIT_FAILED, "%s: %s%s%s%s", k->path,
 			  target ? "the volume is in use: it is mounted on " : who.text[0] ? who.text : "the volume is in use",
 			  target ? target : "", target ? " (unmount it first)" : "",
-			  k->no_write ? " (this version cannot check a mounted volume, with -n neither)" : "");
+			  k->no_write ? "" : "; -n scrubs a volume that is in use");
 	}
 	free(target);
 	return err;
@@ -363,9 +392,9 @@ static int summary(struct fsck *k)
 		json_t *labels = json_array();
 		for (size_t i = 0; i < k->n_open; i++)
 			json_array_append_new(labels, json_out_text(k->open[i].label.text));
-		return json_out(json_pack("{s:o, s:s, s:I, s:I, s:s, s:o, s:i, s:O}", "volume", json_out_text(k->path),
+		return json_out(json_pack("{s:o, s:s, s:I, s:I, s:s, s:o, s:i, s:i, s:O}", "volume", json_out_text(k->path),
 					  "uuid", k->uuid, "errors", (json_int_t)bad, "fixed", (json_int_t)fixed,
-					  "keys", keys_for(k), "labels", labels, "compartments", (int)k->n,
+					  "keys", keys_for(k), "labels", labels, "compartments", (int)k->n, "scrubbed", (int)k->check.ret_followed,
 					  "findings", k->findings));
 	}
 	if (k->n_open == 0)
@@ -373,12 +402,15 @@ static int summary(struct fsck *k)
 	else if (k->n_open < k->n)
 		printf("%s: %zu of %zu labels were opened; contents of the others were not verified\n", k->path,
 		       k->n_open, k->n);
+	if (k->check.ret_followed)
+		printf("%s: %u of %zu labels in use: their pages were verified, but not how they fit together\n", k->path,
+		       k->check.ret_followed, k->n);
 	if (bad)
 		printf("%s: %ju error%s left, %ju corrected\n", k->path, (uintmax_t)bad, bad == 1 ? "" : "s",
 		       (uintmax_t)fixed);
 	else
 		printf("%s: %s, %ju corrected\n", k->path,
-		       k->n_open == k->n ? "clean" : "no errors in what could be checked", (uintmax_t)fixed);
+		       k->n_open == k->n && !k->check.ret_followed ? "clean" : "no errors in what could be checked", (uintmax_t)fixed);
 	return 0;
 }
 
