@@ -193,7 +193,7 @@ static int make_whole(struct journal *j)
 /* What the newest copy of the header says. */
 struct header {
 	uint64_t pages, tail, seq, generation;
-	int behind;
+	int behind, damaged; /* as in struct journal; a copy that is malformed, or -1 */
 };
 
 /* -EUCLEAN: neither copy is good; -EPROTONOSUPPORT. */
@@ -202,7 +202,7 @@ static int read_headers(struct journal *j, struct header *ret)
 	uint8_t page[CL_PAGE];
 	int best = -EUCLEAN;
 
-	*ret = (struct header){ .behind = -1 };
+	*ret = (struct header){ .behind = -1, .damaged = -1 };
 	for (unsigned i = 0; i < RING; i++) {
 		struct disk_header h;
 		size_t got;
@@ -214,6 +214,8 @@ static int read_headers(struct journal *j, struct header *ret)
 			err = decode_header(j, page, &h);
 		if (err == -EPROTONOSUPPORT && best)
 			best = err;
+		if (err)
+			ret->damaged = (int)i;
 		if (err || le64_get(h.generation) <= ret->generation) {
 			if (err || le64_get(h.generation) < ret->generation)
 				ret->behind = (int)i;
@@ -270,6 +272,8 @@ int journal_open(struct store *s, const uint8_t id[static 16], bool read_only, s
 		if (err)
 			goto fail;
 	}
+	if (h.damaged >= 0)
+		log_warn("the journal's %s header is damaged; the other copy is used", h.damaged ? "second" : "first");
 	atomic_store(&j->free, j->pages);
 	*ret = j;
 	return 0;
