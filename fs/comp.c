@@ -304,18 +304,46 @@ int comp_replay(void *arg, const struct journal_record *r)
 	return err;
 }
 
+static int strangers(struct comp *c, uint64_t root, struct fault *f)
+{
+	return fault_set(f, -EBADMSG, CL_EXIT_INTEGRITY,
+			 "compartment %s: its root page (transaction %llu) and its journal (next is %llu) do not belong together: "
+			 "one of them is older, or was changed", c->io.name, (unsigned long long)root,
+			 (unsigned long long)journal_next(c->journal));
+}
+
+/*
+ * A root page comes home after its record is durable. So one that is newer than all records tells of an older journal in the place
+ * of the right one; to replay that would put old pages over new ones, the root page among them.
+ */
+static int check_age(struct comp *c, struct fault *f)
+{
+	uint64_t txn;
+
+	for (unsigned copy = 0; copy < 2; copy++)
+		if (!comp_check_root(c, copy, &txn) && txn >= journal_next(c->journal))
+			return strangers(c, txn, f);
+	return 0;
+}
+
 static int open_journal(struct comp *c, struct fault *f)
 {
-	bool broken = false;
+	bool broken = false, old = false;
 	int err = journal_open(c->store, c->id, c->read_only, &c->journal);
 
+	/* A session that writes has a look first; what it finds there it acts on. */
 	if (!err && !c->read_only) {
 		err = journal_scan(c->journal, NULL, NULL, &broken);
-		if (!err && !broken)
+		old = !err && !broken && check_age(c, f);
+		if (!err && !broken && !old)
 			err = journal_settle(c->journal);
 	}
-	if (!err && !broken)
+	if (!err && !broken && !old)
 		err = journal_scan(c->journal, comp_replay, c, &broken);
+	if (!err && !broken && !old && c->read_only)
+		old = check_age(c, f);
+	if (old)
+		return -EBADMSG;
 	if (err == -EUCLEAN || err == -ENOENT)
 		return fault_set(f, err, CL_EXIT_INTEGRITY, "compartment %s: its journal is missing or damaged; fsck.cloison tells more",
 				 c->io.name);
@@ -602,10 +630,7 @@ int comp_open(struct store *volume, const struct fs_compartment *fc, bool writab
 	}
 	err = comp_read_root(c, f);
 	if (!err && journal_next(c->journal) != c->running)
-		err = fault_set(f, -EBADMSG, CL_EXIT_INTEGRITY,
-				"compartment %s: its root page (transaction %llu) and its journal (next is %llu) do not belong together: "
-				"one of them is older, or was changed", c->io.name, (unsigned long long)(c->running - 1),
-				(unsigned long long)journal_next(c->journal));
+		err = strangers(c, c->running - 1, f);
 	if (err)
 		goto fail;
 	c->writable = writable && !c->read_only;
