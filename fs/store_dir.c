@@ -53,6 +53,19 @@ static int open_beneath(int dirfd, const char *name, uint64_t flags, uint64_t mo
 	}
 }
 
+/* Nothing that can be opened in the first place: a device where the mount forbids them, a socket. */
+static bool is_odd(struct store *s, const char *name)
+{
+	struct stat st;
+	int fd = open_beneath(dir_of(s)->fd, name, O_PATH, 0);
+
+	if (fd < 0)
+		return false;
+	bool odd = fstat(fd, &st) == 0 && !S_ISREG(st.st_mode);
+	close(fd);
+	return odd;
+}
+
 static int dir_open(struct store *s, const char *name, int flags, struct store_file **ret)
 {
 	uint64_t o = O_NONBLOCK | O_NOCTTY | O_NOATIME;
@@ -73,7 +86,7 @@ static int dir_open(struct store *s, const char *name, int flags, struct store_f
 	if (fd == -EPERM) /* O_NOATIME needs ownership */
 		fd = open_beneath(dir_of(s)->fd, name, o & ~(uint64_t)O_NOATIME, flags & STORE_CREATE ? 0600 : 0);
 	if (fd < 0)
-		return fd == -EISDIR ? -EUCLEAN : fd;
+		return fd == -EISDIR || (fd != -ENOENT && is_odd(s, name)) ? -EUCLEAN : fd;
 	if (fstat(fd, &st) < 0) {
 		int err = -errno;
 		close(fd);
