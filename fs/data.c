@@ -59,7 +59,8 @@ ssize_t data_read(struct inode *i, void *buf, size_t n, uint64_t off)
 		done += err ? 0 : (size_t)pages * CL_PAGE;
 	}
 	inode_range_unlock(i, &range);
-	return done ? (ssize_t)done : err;
+	/* Never fewer bytes than the file has: the kernel takes a short answer for a hole, and shows zeros in its place. */
+	return err ? err : (ssize_t)done;
 }
 
 /* What a write does to a file besides its pages: the size becomes end at least, the times now. */
