@@ -60,6 +60,14 @@ static int open_leaf(struct tree *t, uint64_t leaf, const struct seal_ref *ref, 
 	return err == -EBADMSG ? pageio_open(t->io, &t->key, &place, ref, out) : err;
 }
 
+static int open_alone(struct tree *t, uint64_t leaf, const struct seal_ref *ref, uint8_t *out)
+{
+	struct seal_place place;
+
+	place_of(t, leaf, &place);
+	return pageio_open(t->io, &t->key, &place, ref, out);
+}
+
 int leaf_read(struct tree *t, uint64_t first, uint32_t n, const struct seal_ref *refs, void *out)
 {
 	uint8_t *scratch = leaf_scratch();
@@ -79,23 +87,20 @@ int leaf_read(struct tree *t, uint64_t first, uint32_t n, const struct seal_ref 
 	if (from == to)
 		return 0;
 	bool mapped = pagemap_has_object(t->io->map, t->object);
-	if (to - from == 1 && mapped) {
-		struct seal_place place;
-		place_of(t, first + from, &place);
-		return pageio_open(t->io, &t->key, &place, &refs[from], o + (size_t)from * CL_PAGE);
-	}
+	if (to - from == 1 && mapped)
+		return open_alone(t, first + from, &refs[from], o + (size_t)from * CL_PAGE);
 	int err = 0;
 	for (uint32_t at = from, n_piece; at < to && !err; at += n_piece) {
 		/* One read, index pages in between and all: they are few. */
 		n_piece = CL_MIN(to - at, PIECE);
 		uint64_t base = pageio_lower_leaf(first + at);
 		uint64_t end = pageio_lower_leaf(first + at + n_piece - 1) + 1;
-		err = pageio_read_raw(t->io, t->object, base, scratch, (size_t)(end - base));
-		if (err == -EUCLEAN)
-			err = -EBADMSG;
+		bool whole = !pageio_read_raw(t->io, t->object, base, scratch, (size_t)(end - base));
 		for (uint32_t i = at; i < at + n_piece && !err; i++) {
 			if (seal_ref_is_hole(&refs[i]))
 				memset(o + (size_t)i * CL_PAGE, 0, CL_PAGE);
+			else if (!whole) /* a bad block, or no plain file: page by page, which also tells the log */
+				err = open_alone(t, first + i, &refs[i], o + (size_t)i * CL_PAGE);
 			else
 				err = open_leaf(t, first + i, &refs[i],
 						scratch + (size_t)(pageio_lower_leaf(first + i) - base) * CL_PAGE, mapped,
