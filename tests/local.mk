@@ -3,6 +3,7 @@
 
 include tests/bench/local.mk
 include tests/fuzz/local.mk
+include tests/evil/local.mk
 include tests/model/local.mk
 include tests/sim/local.mk
 
