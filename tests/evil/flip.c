@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Every byte of every lower file flipped, one at a time. What each costs is known beforehand, from the place that the
- * byte is in: nothing (and why), nothing because there is a second copy, or exactly what hangs on the page; for records of the journal
- * the refusal to open, for the last one the state before it.
+ * byte is in: nothing (and why), nothing because there is a second copy, or exactly what hangs on the page; for records
+ * of the journal the refusal to open, for the last one the state before it.
  */
 #include "tests/evil/places.h"
 #include "tests/evil/trial.h"
@@ -31,9 +31,10 @@ struct flipping {
 	uint64_t rand;
 	unsigned long serial;
 	struct count by_kind[PLACE_KINDS];
-	struct scene_state lower, lower_before; /* what a session of the lower label sees of this stage and the one before */
+	struct scene_state lower,
+		lower_before; /* what a session of the lower label sees of this stage and the one before */
 	/* of this flip */
-	bool focus; /* only what it hits is read, and a little more */
+	bool focus;   /* only what it hits is read, and a little more */
 	size_t index; /* of the file in the image */
 	const struct places *at;
 	const struct place *p;
@@ -101,8 +102,10 @@ static bool look(struct flipping *f, struct image *im, enum trial_how how)
 		expect_state(f, &t, upper);
 	if (f->r.wrong[0])
 		trial_fail("%s: %s", describe(f), f->r.wrong);
-	bool log = f->at->file->comp && !upper ? false : f->p->kind == PLACE_ROOT || f->p->kind == PLACE_HEADER || f->r.errors ||
-		   (f->p->kind == PLACE_TWICE && !strcmp(f->at->file->name, "01/0000000000000001"));
+	bool log = f->at->file->comp && !upper
+			   ? false
+			   : f->p->kind == PLACE_ROOT || f->p->kind == PLACE_HEADER || f->r.errors ||
+				     (f->p->kind == PLACE_TWICE && !strcmp(f->at->file->name, "01/0000000000000001"));
 	if (log && !scene_lines[LOG_LVL_ERR] && !scene_lines[LOG_LVL_WARN])
 		trial_fail("%s: no line in the log", describe(f));
 	err = trial_close(&t);
@@ -241,7 +244,8 @@ static void flip_stage(struct flipping *f, unsigned worker, bool own)
 		f->at = &p[i];
 		for (size_t k = 0; k < p[i].n; k++) {
 			f->p = &p[i].pages[k];
-			bool other = own && (p[i].file->comp || (f->p->kind != PLACE_ROOT && f->p->kind != PLACE_HEADER));
+			bool other =
+				own && (p[i].file->comp || (f->p->kind != PLACE_ROOT && f->p->kind != PLACE_HEADER));
 			if ((i + k) % WORKERS == worker && !other)
 				flip_page(f, k);
 		}

@@ -18,9 +18,9 @@ struct image_page {
 
 /* A lower file. Pages are shared between copies until they are written; NULL: zeros. */
 struct image_file {
-	unsigned refs; /* of the image, and of open handles */
-	int comp;      /* whose folder it is in: 0 .. IMAGE_COMPS - 1 */
-	int folder;    /* 0 .. 255; -1: the compartment's own */
+	unsigned refs;             /* of the image, and of open handles */
+	int comp;                  /* whose folder it is in: 0 .. IMAGE_COMPS - 1 */
+	int folder;                /* 0 .. 255; -1: the compartment's own */
 	char name[STORE_NAME_MAX]; /* below the compartment's folder */
 	uint64_t size;
 	struct image_page **pages;

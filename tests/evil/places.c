@@ -11,8 +11,12 @@
 #include <sys/stat.h>
 
 const char *const place_names[PLACE_KINDS] = {
-	"unused",          "older than the journal's", "lease",           "root page",   "journal header", "journal record",
-	"journal's last", "journal, behind the end",  "of two copies", "of one copy", "of an orphan",
+	"unused",         "older than the journal's",
+	"lease",          "root page",
+	"journal header", "journal record",
+	"journal's last", "journal, behind the end",
+	"of two copies",  "of one copy",
+	"of an orphan",
 };
 
 /* While they are found. */
@@ -24,13 +28,13 @@ struct finding {
 	int comp;
 };
 
-#define MUST(x)                                                                                 \
-	do {                                                                                    \
-		int r_ = (x);                                                                   \
-		if (r_) {                                                                       \
-			fprintf(stderr, "%s:%d: %s: %d\n", __FILE__, __LINE__, #x, r_);         \
-			abort();                                                                \
-		}                                                                               \
+#define MUST(x)                                                                         \
+	do {                                                                            \
+		int r_ = (x);                                                           \
+		if (r_) {                                                               \
+			fprintf(stderr, "%s:%d: %s: %d\n", __FILE__, __LINE__, #x, r_); \
+			abort();                                                        \
+		}                                                                       \
 	} while (0)
 
 static struct place *place_of(struct finding *f, const char *name, uint64_t page)

@@ -6,17 +6,17 @@
 #include "tests/evil/scene.h"
 
 enum place_kind {
-	PLACE_UNUSED,  /* nothing refers to it: holes, what was there before */
-	PLACE_OLDER,   /* the journal has a newer version of it */
-	PLACE_LEASE,   /* text for people */
-	PLACE_ROOT,    /* a root page; there are two */
-	PLACE_HEADER,  /* of the journal; there are two */
-	PLACE_RECORD,  /* of the journal, one that is not the last */
-	PLACE_LAST,    /* of the journal, its last record */
-	PLACE_RING,    /* of the journal, no record that counts */
-	PLACE_TWICE,   /* of the inode table or a bitmap: there are two */
-	PLACE_ONCE,    /* of a file, a directory, attributes */
-	PLACE_ORPHAN,  /* of an inode that has no name */
+	PLACE_UNUSED, /* nothing refers to it: holes, what was there before */
+	PLACE_OLDER,  /* the journal has a newer version of it */
+	PLACE_LEASE,  /* text for people */
+	PLACE_ROOT,   /* a root page; there are two */
+	PLACE_HEADER, /* of the journal; there are two */
+	PLACE_RECORD, /* of the journal, one that is not the last */
+	PLACE_LAST,   /* of the journal, its last record */
+	PLACE_RING,   /* of the journal, no record that counts */
+	PLACE_TWICE,  /* of the inode table or a bitmap: there are two */
+	PLACE_ONCE,   /* of a file, a directory, attributes */
+	PLACE_ORPHAN, /* of an inode that has no name */
 	PLACE_KINDS,
 };
 extern const char *const place_names[PLACE_KINDS];

@@ -115,7 +115,8 @@ static void read_file(struct reading *x, size_t i)
 		/* All at once is an error as well: fewer bytes would be taken for the end of the file. */
 		ssize_t got = fs_read(x->fs, e->attr.ino, all, sizeof all, 0);
 		if (got >= 0 && x->exact && l.first < (int)n)
-			wrong(x, "%s: a reading of all of it gives %zd bytes, though page %d is damaged", e->path, got, l.first);
+			wrong(x, "%s: a reading of all of it gives %zd bytes, though page %d is damaged", e->path, got,
+			      l.first);
 		for (unsigned k = 0; k < n; k++)
 			read_pages(x, i, k, 1);
 		return;

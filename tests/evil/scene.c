@@ -14,13 +14,13 @@
 unsigned scene_lines[4];
 char scene_last_line[1024];
 
-#define MUST(x)                                                                                      \
-	do {                                                                                         \
-		long r_ = (long)(x);                                                                 \
-		if (r_ < 0) {                                                                        \
-			fprintf(stderr, "%s:%d: %s: %ld\n", __FILE__, __LINE__, #x, r_);             \
-			abort();                                                                     \
-		}                                                                                    \
+#define MUST(x)                                                                          \
+	do {                                                                             \
+		long r_ = (long)(x);                                                     \
+		if (r_ < 0) {                                                            \
+			fprintf(stderr, "%s:%d: %s: %ld\n", __FILE__, __LINE__, #x, r_); \
+			abort();                                                         \
+		}                                                                        \
 	} while (0)
 
 /* While it is made. */

@@ -21,8 +21,8 @@ struct scene_entry {
 	bool given_up;    /* changed, or given up, by the last transaction of the journal */
 	struct fs_attr attr;
 	uint32_t seed[SCENE_PAGES_MAX]; /* of each page's contents; 0 = a hole */
-	uint32_t target;            /* length of a symlink's target */
-	uint32_t xattr;             /* length of the value of user.evil; 0 = there is none */
+	uint32_t target;                /* length of a symlink's target */
+	uint32_t xattr;                 /* length of the value of user.evil; 0 = there is none */
 };
 
 /* All that was there after one of the commits. */
@@ -33,8 +33,8 @@ struct scene_state {
 
 /*
  * Stages: 0 = closed cleanly, everything home, journals empty; 1 = opened again (a record that says so) and changed once,
- * 2 and 3 = changed once more each. image[n] is what a kill behind stage n leaves, state[n] what it has. after: the volume of the last
- * stage, closed cleanly.
+ * 2 and 3 = changed once more each. image[n] is what a kill behind stage n leaves, state[n] what it has. after: the
+ * volume of the last stage, closed cleanly.
  */
 struct scene {
 	struct secret *keys[2];
@@ -54,7 +54,7 @@ void scene_lower_only(const struct scene_state *from, struct scene_state *ret);
 
 /* What damage may keep from being read; all zero: nothing. */
 struct scene_loss {
-	bool lookup;     /* its name, or its inode */
+	bool lookup; /* its name, or its inode */
 	bool link, xattr, list;
 	int first, last; /* pages of its contents */
 	bool data;
@@ -62,9 +62,9 @@ struct scene_loss {
 
 /* What a reading found. */
 struct scene_result {
-	unsigned errors;            /* things that could not be read */
-	bool lost[SCENE_ENTRIES];   /* of this entry something */
-	char wrong[1024];           /* what differs from the expectation; "" = nothing */
+	unsigned errors;          /* things that could not be read */
+	bool lost[SCENE_ENTRIES]; /* of this entry something */
+	char wrong[1024];         /* what differs from the expectation; "" = nothing */
 };
 
 enum {

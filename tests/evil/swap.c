@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Lower files taken away, cut, made longer, exchanged, put in each other's place, and put back as they were at an earlier commit:
- * alone, in pairs, and page by page. What is then read is right, or an error; or, where the journal itself was changed, all of it is
- * a state that was committed. To put back all of a compartment is not detected here: nothing outside of it knows better.
+ * Lower files taken away, cut, made longer, exchanged, put in each other's place, and put back as they were at an
+ * earlier commit: alone, in pairs, and page by page. What is then read is right, or an error; or, where the journal
+ * itself was changed, all of it is a state that was committed. To put back all of a compartment is not detected here:
+ * nothing outside of it knows better.
  */
 #include "tests/evil/trial.h"
 
@@ -15,7 +16,7 @@
 enum { LAST = SCENE_STAGES - 1 };
 
 enum deed { DELETE, EMPTY, HALF, BYTE_LESS, BYTE_MORE, PAGE_MORE, NOISE_MORE, OLDER, DEEDS = OLDER + LAST };
-static const char *const deed_names[] = { "delete",    "empty",      "halve",     "a byte less", "a byte more",
+static const char *const deed_names[] = { "delete",    "empty",      "halve",      "a byte less", "a byte more",
 					  "page more", "noise more", "of stage 0", "of stage 1",  "of stage 2" };
 
 struct swapping {
@@ -24,7 +25,7 @@ struct swapping {
 	uint64_t rand;
 	unsigned stage;
 	const struct image *from; /* what is changed */
-	bool killed;              /* its journal has what its root pages do not show: without it they are as old as they look */
+	bool killed; /* its journal has what its root pages do not show: without it they are as old as they look */
 	char what[400];
 	struct scene_result r;
 	struct trial_check c;
@@ -132,7 +133,8 @@ static void judge(struct swapping *w, struct image *im, unsigned oldest)
 }
 
 /* Does it to one file. False: that would change nothing. *io_oldest: what may be shown then. */
-static bool commit_deed(struct swapping *w, struct image *im, const struct image_file *which, enum deed deed, unsigned *io_oldest)
+static bool commit_deed(struct swapping *w, struct image *im, const struct image_file *which, enum deed deed,
+			unsigned *io_oldest)
 {
 	uint8_t noise[CL_PAGE] = { 1, 2, 3, 4 };
 	struct image_file *f = image_find(im, which->comp, which->name);
@@ -227,15 +229,16 @@ static void in_pairs(struct swapping *w)
 	for (size_t a = 0; a < CL_ARRAY_LEN(set); a++)
 		for (size_t b = a + 1; b < CL_ARRAY_LEN(set); b++)
 			for (unsigned d = 0; d < DEEDS * DEEDS; d++) {
-				const struct image_file *x = image_find(w->from, 0, set[a]), *y = image_find(w->from, 0, set[b]);
+				const struct image_file *x = image_find(w->from, 0, set[a]),
+							*y = image_find(w->from, 0, set[b]);
 				unsigned oldest = w->stage;
 				if (!x || !y || !by_chance(w))
 					continue;
 				struct image *im = image_copy(w->from);
 				bool done = commit_deed(w, im, x, d / DEEDS, &oldest);
 				done &= commit_deed(w, im, y, d % DEEDS, &oldest);
-				snprintf(w->what, sizeof w->what, "stage %u: %s %s, %s %s", w->stage, deed_names[d / DEEDS],
-					 set[a], deed_names[d % DEEDS], set[b]);
+				snprintf(w->what, sizeof w->what, "stage %u: %s %s, %s %s", w->stage,
+					 deed_names[d / DEEDS], set[a], deed_names[d % DEEDS], set[b]);
 				if (done)
 					judge(w, im, oldest);
 				image_free(im);
@@ -251,7 +254,8 @@ static void exchanged(struct swapping *w)
 		for (size_t b = 0; b < from->n; b++) {
 			if (a == b || image_same(from->files[a], from->files[b]) || !by_chance(w))
 				continue;
-			bool journal = !strcmp(from->files[a]->name, "journal") || !strcmp(from->files[b]->name, "journal");
+			bool journal =
+				!strcmp(from->files[a]->name, "journal") || !strcmp(from->files[b]->name, "journal");
 			unsigned oldest = journal && w->killed ? 0 : w->stage;
 			struct image *im = image_copy(from);
 			if (a < b && trial_rand(&w->rand) % 2) {
@@ -311,7 +315,8 @@ static void all_back(struct swapping *w)
 			struct image *im = image_copy(w->s->image[to]);
 			const struct image_file *f = but < w->from->n ? w->from->files[but] : NULL;
 			bool bad;
-			if (f && f->comp == 0 && (!image_find(old, 0, f->name) || !image_same(f, image_find(old, 0, f->name))))
+			if (f && f->comp == 0 &&
+			    (!image_find(old, 0, f->name) || !image_same(f, image_find(old, 0, f->name))))
 				image_put(im, 0, f->name, f);
 			else if (f) {
 				image_free(im);
@@ -342,7 +347,8 @@ static void run(struct swapping *w, unsigned stage, const struct image *from, co
 	pages(w);
 	if (stage && !w->o->few)
 		all_back(w);
-	printf("files and pages of a volume %s: %lu changes: %lu refused, %lu with losses, %lu harmless, %lu an older state\n",
+	printf("files and pages of a volume %s: %lu changes: %lu refused, %lu with losses, %lu harmless, %lu an older "
+	       "state\n",
 	       name, w->n - before, w->refused, w->lost, w->right, w->older);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Hostile store: whatever is changed in the backing directory, a reader gets the right data or an error, never anything else. The
- * seed that is printed, given with --seed, repeats a run. --long: every byte, also those that nobody looks at, with all checks after
- * each, and all pairs of files; it takes hours.
+ * Hostile store: whatever is changed in the backing directory, a reader gets the right data or an error, never anything
+ * else. The seed that is printed, given with --seed, repeats a run. --long: every byte, also those that nobody looks at,
+ * with all checks after each, and all pairs of files; it takes hours.
  */
 #include "tests/evil/trial.h"
 
@@ -20,7 +20,9 @@ static void set_scale(struct trial_options *o)
 	if (getenv("CLOISON_TEST_SHORT"))
 		*o = (struct trial_options){ .step = 61, .whole = 8, .check = 16, .write = 32, .share = 1 };
 	if (getenv("CLOISON_TEST_MEMORY")) /* valgrind */
-		*o = (struct trial_options){ .step = 1999, .whole = 4, .check = 4, .write = 16, .share = 0, .few = true };
+		*o = (struct trial_options){
+			.step = 1999, .whole = 4, .check = 4, .write = 16, .share = 0, .few = true
+		};
 }
 
 int main(int argc, char **argv)
@@ -50,7 +52,9 @@ int main(int argc, char **argv)
 			o.share = (unsigned)atoi(optarg);
 			break;
 		case 'l':
-			o = (struct trial_options){ .step = 1, .whole = 1, .check = 1, .write = 8, .share = 100, .all = true };
+			o = (struct trial_options){
+				.step = 1, .whole = 1, .check = 1, .write = 8, .share = 100, .all = true
+			};
 			break;
 		default:
 			return EXIT_FAILURE;

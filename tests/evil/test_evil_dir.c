@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Hostile store, on a real directory: links that lead out of it, fifos, devices, sockets and folders in the place of lower files,
- * huge sizes, a journal that grows for ever, hostile names. Nothing hangs, nothing outside is opened or changed, and what is read is right
- * or an error. Needs openat2(2).
+ * huge sizes, a journal that grows for ever, hostile names. Nothing hangs, nothing outside is opened or changed, and what
+ * is read is right or an error. Needs openat2(2).
  */
 #include "tests/evil/trial.h"
 
@@ -21,12 +21,12 @@
 
 enum { LAST = SCENE_STAGES - 1, PATH_LEN = 512 };
 
-#define MUST(x)                                                                                            \
-	do {                                                                                               \
-		if ((x) < 0) {                                                                             \
-			fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, #x, strerror(errno));       \
-			exit(EXIT_FAILURE);                                                                \
-		}                                                                                          \
+#define MUST(x)                                                                                      \
+	do {                                                                                         \
+		if ((x) < 0) {                                                                       \
+			fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, #x, strerror(errno)); \
+			exit(EXIT_FAILURE);                                                          \
+		}                                                                                    \
 	} while (0)
 
 struct hostile {
@@ -125,8 +125,9 @@ static void check_outside(struct hostile *h)
 
 	look_outside(h, now);
 	for (unsigned i = 0; i < 2; i++)
-		if (!same_time(now[i].st_atim, h->before[i].st_atim) || !same_time(now[i].st_mtim, h->before[i].st_mtim) ||
-		    now[i].st_size != h->before[i].st_size || now[i].st_mode != h->before[i].st_mode)
+		if (!same_time(now[i].st_atim, h->before[i].st_atim) ||
+		    !same_time(now[i].st_mtim, h->before[i].st_mtim) || now[i].st_size != h->before[i].st_size ||
+		    now[i].st_mode != h->before[i].st_mode)
 			trial_fail("%s: something outside was read or changed", h->what);
 }
 
@@ -135,7 +136,7 @@ static bool may_refuse(int err)
 	return SCENE_LOST(err) || err == -ENOENT || err == -EUCLEAN;
 }
 
-/* Opens and reads; what is read must be of one commit, from the oldest one on. True: it was refused, or something cannot be read. */
+/* Opens and reads: one commit, from the oldest one on. True: it was refused, or something cannot be read. */
 static bool read_it(struct hostile *h, bool writes, unsigned oldest)
 {
 	const struct fs_config cfg = { .no_threads = true, .read_only = !writes };
@@ -239,14 +240,37 @@ static void make_huge(const char *path)
 			return;
 }
 
-enum thing { LINK_OUTSIDE, LINK_PASSWD, LINK_OBJECT, LINK_SELF, LINK_COPY, FIFO, DEV_NULL, DEV_ZERO, SOCKET, FOLDER, SECOND_NAME, NAME_OF_OTHER, HUGE, NOTHING_IN_IT, THINGS };
-static const char *const thing_names[] = { "a symlink to a file outside", "a symlink to /etc/passwd",
-					   "a symlink to an object",      "a symlink to itself",
-					   "a symlink to its own copy outside", "a fifo",
-					   "/dev/null",                   "/dev/zero",
-					   "a socket",                    "a folder",
-					   "a file with a second name outside", "another name of another object",
-					   "a huge file",                 "an empty file" };
+enum thing {
+	LINK_OUTSIDE,
+	LINK_PASSWD,
+	LINK_OBJECT,
+	LINK_SELF,
+	LINK_COPY,
+	FIFO,
+	DEV_NULL,
+	DEV_ZERO,
+	SOCKET,
+	FOLDER,
+	SECOND_NAME,
+	NAME_OF_OTHER,
+	HUGE,
+	NOTHING_IN_IT,
+	THINGS
+};
+static const char *const thing_names[] = { "a symlink to a file outside",
+					   "a symlink to /etc/passwd",
+					   "a symlink to an object",
+					   "a symlink to itself",
+					   "a symlink to its own copy outside",
+					   "a fifo",
+					   "/dev/null",
+					   "/dev/zero",
+					   "a socket",
+					   "a folder",
+					   "a file with a second name outside",
+					   "another name of another object",
+					   "a huge file",
+					   "an empty file" };
 
 /* False: cannot be made here. */
 static bool put(struct hostile *h, const char *path, enum thing t)
@@ -305,14 +329,22 @@ static bool put(struct hostile *h, const char *path, enum thing t)
 
 static void instead_of_files(struct hostile *h, const struct trial_options *o)
 {
-	static const char *const files[] = { "journal", "root", "root.copy", "01/0000000000000001", "01/0000000000000001.copy",
-					     "02/0000000000000002", "11/0000000000000011", "13/0000000000000013", "lease" };
+	static const char *const files[] = { "journal",
+					     "root",
+					     "root.copy",
+					     "01/0000000000000001",
+					     "01/0000000000000001.copy",
+					     "02/0000000000000002",
+					     "11/0000000000000011",
+					     "13/0000000000000013",
+					     "lease" };
 
 	restore(h);
 	for (size_t i = 0; i < CL_ARRAY_LEN(files); i++)
 		for (unsigned t = 0; t < THINGS; t++) {
 			/* An empty lease is as good as any. */
-			if ((!strcmp(files[i], "lease") && t >= HUGE) || trial_rand(&(uint64_t){ o->seed + i * THINGS + t }) % 100 >= o->share)
+			uint64_t chance = o->seed + i * THINGS + t;
+			if ((!strcmp(files[i], "lease") && t >= HUGE) || trial_rand(&chance) % 100 >= o->share)
 				continue;
 			restore_files(h);
 			snprintf(h->what, sizeof h->what, "%s is %s", files[i], thing_names[t]);
@@ -332,7 +364,8 @@ static void instead_of_folders(struct hostile *h)
 
 	for (size_t i = 0; i < CL_ARRAY_LEN(folders); i++)
 		for (unsigned t = 0; t < 4; t++) {
-			static const char *const names[] = { "a symlink to its copy outside", "missing", "a file", "a symlink to another one" };
+			static const char *const names[] = { "a symlink to its copy outside", "missing", "a file",
+							     "a symlink to another one" };
 			restore(h);
 			snprintf(path, sizeof path, "%s", in_comp(h, 0, folders[i]));
 			path[strlen(path) - (folders[i][0] == '\0')] = '\0'; /* no slash at the end */
@@ -429,7 +462,8 @@ static void hostile_names(struct hostile *h)
 {
 	static const char *const where[] = { "", "12/" };
 	char longest[256], path[PATH_LEN];
-	const char *const names[] = { "line\nfeed", "\033[2J\033]0;x\007", "..copy", "\xff\xfe", "-rf", "0000000000000012.COPY", longest };
+	const char *const names[] = { "line\nfeed", "\033[2J\033]0;x\007",   "..copy", "\xff\xfe",
+				      "-rf",        "0000000000000012.COPY", longest };
 
 	memset(longest, 'n', 255);
 	longest[255] = '\0';

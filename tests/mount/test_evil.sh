@@ -7,14 +7,14 @@
 evil() { "$PYTHON" "$top/tests/mount/evil.py" "$M" "$V" "$T/log" "$@"; }
 fsck() { timeout 60 fsck.cloison "$@" --tpm2 none --passphrase-file "$passphrase" "$V"; }
 
-make_volume --tpm2 none --journal-size 512K # many copies of it are made
+make_volume
 mount_it
 evil 0 0
 unmount_it
 cp -a "$V" "$T/good"
 fresh() {
 	rm -rf "$V"
-	cp -a "$T/good" "$V"
+	cp -a --sparse=always "$T/good" "$V"
 }
 comp=$(basename "$(dirname "$(find "$V" -name journal)")")
 
