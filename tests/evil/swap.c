@@ -119,7 +119,7 @@ static void judge(struct swapping *w, struct image *im, unsigned oldest)
 	else
 		w->right++;
 	bool refused = bad && !w->r.errors;
-	if (bad && !refused)
+	if (found >= 0 && bad && !refused)
 		check_named(w, &w->s->state[found]);
 	/* A session that writes sees the same, and so does the one after it. Where one that reads refuses, it refuses. */
 	enum trial_how how = w->n % 2 && !refused ? TRIAL_LOWER : TRIAL_UPPER;
