@@ -3,7 +3,7 @@
 #ifndef CLOISON_TESTS_MODEL_CUTSTORE_H
 #define CLOISON_TESTS_MODEL_CUTSTORE_H
 
-#include "fs/store.h"
+#include "tests/model/wrapstore.h"
 
 #include <stdatomic.h>
 
@@ -13,6 +13,7 @@ struct cut {
 	atomic_long left;       /* calls that change something, until the end; negative: never */
 	atomic_long done;
 	atomic_bool journal;    /* the journal was written to since somebody cleared this */
+	struct wrap wrap;       /* set by cutstore_new */
 };
 
 /* Wraps inner, which stays the caller's; c is shared with whoever wants to look. Freed by its own free. */

@@ -22,5 +22,7 @@ tests_model_test_model_SOURCES = \
 	tests/model/run.c \
 	tests/model/run.h \
 	tests/model/test_model.c \
-	tests/model/verify.c
+	tests/model/verify.c \
+	tests/model/wrapstore.c \
+	tests/model/wrapstore.h
 tests_model_test_model_LDADD = $(fs_test_libs)
