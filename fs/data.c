@@ -188,7 +188,7 @@ ssize_t data_write(struct inode *i, const void *buf, size_t n, uint64_t off, uns
 {
 	bool append = flags & FS_WRITE_APPEND;
 	struct inode_range range;
-	size_t done = 0;
+	size_t done = 0, asked = n;
 	int err = 0;
 
 	if (n == 0)
@@ -223,6 +223,9 @@ ssize_t data_write(struct inode *i, const void *buf, size_t n, uint64_t off, uns
 		txn_end(i->comp);
 		done += got;
 	}
+	/* Who writes a cache back takes any success for the whole of it. */
+	if (flags & FS_WRITE_CACHED && done < asked)
+		return err ? err : -EFBIG;
 	return done ? (ssize_t)done : err;
 }
 

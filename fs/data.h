@@ -7,7 +7,7 @@
 #include "fs/inode.h"
 
 ssize_t data_read(struct inode *i, void *buf, size_t n, uint64_t off) CL_MUST_USE;
-/* flags: FS_WRITE_*. Times are set unless FS_WRITE_CACHED; -EFBIG, -ENOSPC, -EDQUOT, -EIO; bytes written before an error count. */
+/* flags: FS_WRITE_*. Times are set unless FS_WRITE_CACHED; -EFBIG, -ENOSPC, -EDQUOT, -EIO; bytes written before an error count, but not with FS_WRITE_CACHED. */
 ssize_t data_write(struct inode *i, const void *buf, size_t n, uint64_t off, unsigned flags) CL_MUST_USE;
 int data_truncate(struct inode *i, uint64_t size) CL_MUST_USE;
 /* Makes off .. off + len - 1 read as zeros and gives the space of whole pages back. */

@@ -123,9 +123,10 @@ int fs_open_file(struct fs *fs, uint64_t ino, bool write, bool truncate) CL_MUST
 void fs_close_file(struct fs *fs, uint64_t ino);
 
 /*
- * Bytes read or written, or negative errno. A read ends at the end of the file. buf best page-aligned. A write is
+ * Bytes read or written, or negative errno. A read gives fewer bytes at the end of the file only, and nothing but the error when a
+ * page cannot be read: the kernel would take what is missing for zeros. buf best page-aligned. A write is
  * visible at once, durable after fs_fsync. FS_WRITE_APPEND: off is ignored, the end of the file is taken. FS_WRITE_CACHED: the
- * kernel writes its cache back and keeps the times itself.
+ * kernel writes its cache back and keeps the times itself; it does not look how much was written, so that is all or an error.
  */
 enum { FS_WRITE_APPEND = 1, FS_WRITE_CACHED = 2 };
 ssize_t fs_read(struct fs *fs, uint64_t ino, void *buf, size_t n, uint64_t off) CL_MUST_USE;

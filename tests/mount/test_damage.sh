@@ -107,6 +107,19 @@ rest_is_good nothing
 unmount_it
 check_volume
 
+step 'the last leaf, which the file ends in: a read that begins before it does not end there, nor go on with zeros'
+fresh
+read -r object number <<<"$(page /dir/sub/file 0 1)"
+flip "$object" "$number"
+try_mounted
+eio cat "$M/dir/sub/file"
+dd if="$M/dir/sub/file" bs=4096 count=1 iflag=direct status=none | cmp -s - <("$PYTHON" -c '
+import sys
+sys.stdout.buffer.write(bytes((i * 7 + i // 251) % 256 for i in range(4096)))') || fail 'the page before it cannot be read'
+rest_is_good dir/sub/file
+unmount_it
+fsck_names '/dir/sub/file'
+
 step 'an index page of a file: costs its range'
 fresh
 read -r object number <<<"$(page /dir/victim 1 3)"
