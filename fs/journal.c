@@ -200,7 +200,7 @@ struct header {
 static int read_headers(struct journal *j, struct header *ret)
 {
 	uint8_t page[CL_PAGE];
-	int best = -EUCLEAN;
+	int best = -EUCLEAN, unread = 0;
 
 	*ret = (struct header){ .behind = -1, .damaged = -1 };
 	for (unsigned i = 0; i < RING; i++) {
@@ -208,6 +208,7 @@ static int read_headers(struct journal *j, struct header *ret)
 		size_t got;
 		memset(page, 0, sizeof page);
 		int err = j->store->ops->pread(j->store, j->file, page, CL_PAGE, (uint64_t)i * CL_PAGE, &got);
+		unread = unread ? unread : err;
 		if (!err && got < HEADER_LEN)
 			err = -EUCLEAN;
 		if (!err)
@@ -228,7 +229,8 @@ static int read_headers(struct journal *j, struct header *ret)
 		ret->tail = le64_get(h.tail);
 		ret->seq = le64_get(h.seq);
 	}
-	return best;
+	/* What cannot be read is not malformed. */
+	return best == -EUCLEAN && unread ? unread : best;
 }
 
 static void take_header(struct journal *j, const struct header *h)

@@ -239,15 +239,23 @@ static void report_damage(struct pageio *io, const struct seal_place *place, uin
 		err == -EBADMSG ? "does not authenticate: it was changed, or is older than its parent" : strerror(-err));
 }
 
-static void heal(struct pageio *io, uint64_t object, unsigned copy, uint64_t lower, const void *good)
+/* The disk's fault, and not that of memory or of a limit: what the second copy is for. */
+static bool is_bad_page(int err)
+{
+	return err == -EBADMSG || err == -EUCLEAN || err == -EIO;
+}
+
+/* why: error that the first copy was read with. */
+static void heal(struct pageio *io, uint64_t object, unsigned copy, uint64_t lower, const void *good, int why)
 {
 	struct pageio_handle *h;
 	char name[STORE_NAME_MAX];
+	const char *what = why == -EIO ? "cannot be read" : "is damaged";
 
 	pageio_name(object, copy, name);
 	if (io->read_only) {
-		log_warn("compartment %s: object %s: page %llu is damaged; its second copy is good", io->name, name,
-			 (unsigned long long)lower);
+		log_warn("compartment %s: object %s: page %llu %s; its second copy is good", io->name, name,
+			 (unsigned long long)lower, what);
 		return;
 	}
 	int err = get_handle(io, object, copy, true, &h);
@@ -255,9 +263,10 @@ static void heal(struct pageio *io, uint64_t object, unsigned copy, uint64_t low
 		err = io->store->ops->pwrite(io->store, h->file, good, CL_PAGE, lower * CL_PAGE);
 		put_handle(io, h);
 	}
-	atomic_fetch_add(&io->healed, 1);
-	log_warn("compartment %s: object %s: page %llu was damaged; %s from its second copy", io->name, name,
-		 (unsigned long long)lower, err ? "could not be healed" : "healed");
+	if (!err)
+		atomic_fetch_add(&io->healed, 1);
+	log_warn("compartment %s: object %s: page %llu %s; %s from its second copy", io->name, name, (unsigned long long)lower, what,
+		 err ? "it could not be healed" : "healed");
 }
 
 int pageio_open(struct pageio *io, const struct seal_key *key, const struct seal_place *place, const struct seal_ref *ref,
@@ -273,12 +282,12 @@ int pageio_open(struct pageio *io, const struct seal_key *key, const struct seal
 		err = read_copy(io, place->object, 0, lower, raw, 1);
 		if (!err)
 			err = seal_open_page(key, place, ref, raw, out);
-		if (err && pageio_has_copy(place->object)) {
+		if (is_bad_page(err) && pageio_has_copy(place->object)) {
 			int second = read_copy(io, place->object, 1, lower, raw, 1);
 			if (!second)
 				second = seal_open_page(key, place, ref, raw, out);
 			if (!second) {
-				heal(io, place->object, 0, lower, raw);
+				heal(io, place->object, 0, lower, raw, err);
 				err = 0;
 			}
 		}
