@@ -185,13 +185,32 @@ int comp_check_root(struct comp *c, unsigned copy, uint64_t *ret_txn)
 	return err;
 }
 
+/* Of the errors of two copies the one that says more: what could not be read may be good, and another version knows more than this one. */
+static int worse_root(int a, int b)
+{
+	if (a == -EPROTONOSUPPORT || b == -EPROTONOSUPPORT)
+		return -EPROTONOSUPPORT;
+	return a && a != -EBADMSG && a != -EUCLEAN && a != -ENOENT ? a : b;
+}
+
+static int no_root(struct comp *c, int err, struct fault *f)
+{
+	if (err == -EPROTONOSUPPORT)
+		return fault_set(f, err, CL_EXIT_INTEGRITY, "compartment %s was written by a newer version of cloison", c->io.name);
+	if (err != -EBADMSG && err != -EUCLEAN && err != -ENOENT)
+		return fault_set(f, err, CL_EXIT_FAILED, "compartment %s: its root page cannot be read: %s", c->io.name, strerror(-err));
+	return fault_set(f, err == -EUCLEAN ? err : -EBADMSG, CL_EXIT_INTEGRITY,
+			 "compartment %s: neither copy of its root page authenticates: the backing directory is damaged, or "
+			 "was changed; restore it from a backup", c->io.name);
+}
+
 /* Newest of the root pages there are: the journal's counts as the first copy. */
 static int best_root(struct comp *c, struct disk_root *best, struct fault *f)
 {
 	uint8_t raw[CL_PAGE];
 	struct disk_root root;
-	int err = -EBADMSG, found = -EBADMSG;
-	bool bad = false;
+	int err = 0;
+	bool found = false;
 
 	for (unsigned copy = 0; copy < 2; copy++) {
 		int e = 0;
@@ -203,25 +222,19 @@ static int best_root(struct comp *c, struct disk_root *best, struct fault *f)
 		if (!e)
 			e = open_root(c, raw, &root);
 		if (e) {
-			bad = true;
-			err = e;
+			err = worse_root(err, e);
 			continue;
 		}
-		if (found || le64_get(root.txn) > le64_get(best->txn))
+		if (!found || le64_get(root.txn) > le64_get(best->txn))
 			*best = root;
-		found = 0;
+		found = true;
 	}
 	secret_wipe(&root, sizeof root);
-	if (found) {
-		if (err == -EPROTONOSUPPORT)
-			return fault_set(f, err, CL_EXIT_INTEGRITY, "compartment %s was written by a newer version of cloison",
-					 c->io.name);
-		return fault_set(f, err == -EUCLEAN ? err : -EBADMSG, CL_EXIT_INTEGRITY,
-				 "compartment %s: neither copy of its root page authenticates: the backing directory is damaged, or "
-				 "was changed; restore it from a backup", c->io.name);
-	}
-	if (bad)
-		log_warn("compartment %s: one copy of the root page is damaged; the other is used", c->io.name);
+	if (!found)
+		return no_root(c, err, f);
+	if (err)
+		log_warn("compartment %s: one copy of the root page %s; the other is used", c->io.name,
+			 err == -EBADMSG || err == -EUCLEAN || err == -ENOENT ? "is damaged" : "cannot be read");
 	return 0;
 }
 
@@ -478,8 +491,13 @@ static int comp_new(struct store *volume, const struct fs_compartment *fc, const
 	err = pageio_init(&c->io, c->store, fc->id, cfg->read_only);
 	if (!err)
 		err = node_cache_new((size_t)CL_MAX(cache / CL_PAGE, 64), &c->nodes);
-	if (!err)
+	if (!err) {
+		/* With the nodes, which stand for them in comp_free. */
+		tree_init(&c->itable, &c->io, c->nodes, &c->dirty_pages);
+		tree_init(&c->ibitmap, &c->io, c->nodes, &c->dirty_pages);
+		tree_init(&c->orphans, &c->io, c->nodes, &c->dirty_pages);
 		err = inode_cache_new(4096, &c->inodes);
+	}
 	if (!err)
 		err = keyring_derive(fc->key, "root", fc->id, key, sizeof key);
 	if (err) {
@@ -488,9 +506,6 @@ static int comp_new(struct store *volume, const struct fs_compartment *fc, const
 	}
 	seal_key_init(&c->root_key, key);
 	secret_wipe(key, sizeof key);
-	tree_init(&c->itable, &c->io, c->nodes, &c->dirty_pages);
-	tree_init(&c->ibitmap, &c->io, c->nodes, &c->dirty_pages);
-	tree_init(&c->orphans, &c->io, c->nodes, &c->dirty_pages);
 	c->leaves_max = TREE_LEAVES_MAX;
 	c->data_limit = (cfg->dirty_bytes ? cfg->dirty_bytes : (uint64_t)16 << 20) / CL_PAGE;
 	*ret = c;
@@ -635,7 +650,10 @@ int comp_open(struct store *volume, const struct fs_compartment *fc, bool writab
 		goto fail;
 	c->writable = writable && !c->read_only;
 	if (c->writable) {
-		err = learn_file_limit(c);
+		/* What has become of the replay: better said than the error of all that cannot be done now. */
+		err = -atomic_load(&c->failed);
+		if (!err)
+			err = learn_file_limit(c);
 		write_lease(c);
 		if (!err)
 			err = recover(c);
