@@ -41,6 +41,18 @@ void inode_attr(const struct inode *i, struct fs_attr *ret)
 	};
 }
 
+/* Makes sure that a bit can be set until the end of the transaction: its page is dirty, and so in memory. */
+static int prepare_bit(struct tree *t, uint64_t n)
+{
+	struct node *node;
+	int err = tree_node(t, 0, n / BITS_PER_PAGE, true, &node);
+	if (err)
+		return err;
+	tree_dirty(t, node);
+	tree_put(t, node);
+	return 0;
+}
+
 static int set_bit(struct tree *t, uint64_t n, bool to)
 {
 	struct node *node;
@@ -88,15 +100,17 @@ static int find_free(struct comp *c, uint64_t from, uint64_t *ret)
 	return 0;
 }
 
-int inode_new(struct comp *c, uint32_t mode, bool orphan, struct inode **ret)
+/* Takes a free inode number. */
+static int take_number(struct comp *c, bool orphan, uint64_t *ret)
 {
-	struct inode *i;
 	uint64_t ino;
 
 	pthread_mutex_lock(&c->alloc);
 	int err = find_free(c, c->inode_hint, &ino);
 	if (!err && ino >= INODE_MAX)
 		err = -ENOSPC;
+	if (!err && orphan)
+		err = prepare_bit(&c->orphans, ino);
 	if (!err)
 		err = set_bit(&c->ibitmap, ino, true);
 	if (!err && orphan)
@@ -106,26 +120,64 @@ int inode_new(struct comp *c, uint32_t mode, bool orphan, struct inode **ret)
 		c->inode_limit = CL_MAX(c->inode_limit, ino + 1);
 		c->inodes_used++;
 		c->n_orphans += orphan;
+		*ret = ino;
 	}
 	pthread_mutex_unlock(&c->alloc);
+	return err;
+}
+
+/*
+ * Gives it back; hint: from where on the next one is searched. Both bits' pages are prepared, or were set in this transaction, so this
+ * does not fail.
+ */
+static int give_number(struct comp *c, uint64_t ino, bool orphan, uint64_t hint)
+{
+	pthread_mutex_lock(&c->alloc);
+	int err = set_bit(&c->ibitmap, ino, false);
+	if (!err && orphan)
+		err = set_bit(&c->orphans, ino, false);
+	if (!err) {
+		c->inodes_used--;
+		c->n_orphans -= orphan;
+		c->inode_hint = CL_MIN(c->inode_hint, hint);
+	}
+	pthread_mutex_unlock(&c->alloc);
+	return err;
+}
+
+int inode_new(struct comp *c, uint32_t mode, bool orphan, struct inode **ret)
+{
+	struct inode *i;
+	uint64_t ino;
+	int err = take_number(c, orphan, &ino);
+
 	if (err)
 		return err;
 	err = inode_insert_new(c, ino, mode & S_IFMT, &i);
-	if (err) {
+	if (err == -EUCLEAN || err == -EBADMSG) {
+		/* The number stays taken, so that the next one works. */
 		log_err("compartment %s: inode %llu: free in the bitmap, but not in the table: run fsck.cloison", c->io.name,
 			(unsigned long long)ino);
-		return err == -EUCLEAN ? -EUCLEAN : err;
-	}
-	/* Locked: an old handle of the number's last use may lead somebody here. */
-	pthread_rwlock_wrlock(&i->lock);
-	i->mode = mode;
-	i->atime = i->mtime = i->ctime = i->btime = inode_now();
-	err = inode_dirty(i);
-	pthread_rwlock_unlock(&i->lock);
-	if (err) {
-		inode_bury(i);
-		inode_put(i);
 		return err;
+	}
+	if (!err) {
+		/* Locked: an old handle of the number's last use may lead somebody here. */
+		pthread_rwlock_wrlock(&i->lock);
+		i->mode = mode;
+		i->atime = i->mtime = i->ctime = i->btime = inode_now();
+		err = inode_dirty(i);
+		if (err)
+			i->mode = 0;
+		pthread_rwlock_unlock(&i->lock);
+		if (err) {
+			inode_bury(i);
+			inode_put(i);
+		}
+	}
+	if (err) {
+		/* Searched behind it: a record that cannot be read must not stand in the way of all others. */
+		int back = give_number(c, ino, orphan, ino + 1);
+		return back ? back : err;
 	}
 	*ret = i;
 	return 0;
@@ -236,6 +288,13 @@ int inode_free_orphan(struct inode *i)
 	struct comp *c = i->comp;
 	int err = inode_dirty(i);
 
+	/* What can fail, then what changes. */
+	pthread_mutex_lock(&c->alloc);
+	if (!err)
+		err = prepare_bit(&c->ibitmap, i->ino);
+	if (!err)
+		err = prepare_bit(&c->orphans, i->ino);
+	pthread_mutex_unlock(&c->alloc);
 	if (!err)
 		err = inode_reset_data(i);
 	if (!err && i->xattr_object) {
@@ -255,15 +314,7 @@ int inode_free_orphan(struct inode *i)
 		return err;
 	/* Only then the number: who is given it must find neither the old record nor this struct. */
 	clear_record(i);
-	pthread_mutex_lock(&c->alloc);
-	err = set_bit(&c->ibitmap, i->ino, false);
-	if (!err)
-		err = set_bit(&c->orphans, i->ino, false);
-	c->inodes_used--;
-	c->n_orphans--;
-	c->inode_hint = CL_MIN(c->inode_hint, i->ino);
-	pthread_mutex_unlock(&c->alloc);
-	return err;
+	return give_number(c, i->ino, true, i->ino);
 }
 
 /* One orphan, in a transaction of its own. */
@@ -338,8 +389,8 @@ void inode_free_all_orphans(struct comp *c)
 		pthread_mutex_unlock(&c->alloc);
 		if (err || !node) {
 			if (err)
-				log_err("compartment %s: page %llu of the orphan bitmap cannot be read: run fsck.cloison", c->io.name,
-					(unsigned long long)p);
+				log_err("compartment %s: page %llu of the orphan bitmap cannot be read: %s", c->io.name,
+					(unsigned long long)p, strerror(-err));
 			continue;
 		}
 		for (uint64_t b = 0; b < BITS_PER_PAGE; b++) {
@@ -347,8 +398,8 @@ void inode_free_all_orphans(struct comp *c)
 				continue;
 			err = free_one(c, p * BITS_PER_PAGE + b);
 			if (err)
-				log_warn("compartment %s: orphan %llu cannot be freed: run fsck.cloison", c->io.name,
-					 (unsigned long long)(p * BITS_PER_PAGE + b));
+				log_warn("compartment %s: orphan %llu cannot be freed; the next mount tries again: %s", c->io.name,
+					 (unsigned long long)(p * BITS_PER_PAGE + b), strerror(-err));
 		}
 	}
 }
