@@ -280,7 +280,13 @@ int fs_make(struct fs *fs, uint64_t dir, const char *name, uint32_t mode, const 
 	if (!err)
 		err = new_inode(d, mode & (S_IFMT | 07777), false, S_ISLNK(mode) ? target : NULL, cred, &i);
 	if (!err) {
-		err = dir_add(d, name, i->ino, (uint8_t)IFTODT(mode), NULL);
+		/* Counted before it has a name: what can fail comes first. */
+		err = inode_lookup_add(i->comp, i->ino);
+		if (!err) {
+			err = dir_add(d, name, i->ino, (uint8_t)IFTODT(mode), NULL);
+			if (err)
+				inode_lookup_sub(i->comp, i->ino, 1);
+		}
 		if (err) {
 			undo_new(i, false);
 		} else {
@@ -290,7 +296,6 @@ int fs_make(struct fs *fs, uint64_t dir, const char *name, uint32_t mode, const 
 			pthread_rwlock_rdlock(&i->lock);
 			fs_show(fs, i, ret);
 			pthread_rwlock_unlock(&i->lock);
-			err = inode_lookup_add(i->comp, i->ino);
 		}
 	}
 	pthread_rwlock_unlock(&d->lock);
@@ -315,6 +320,11 @@ int fs_tmpfile(struct fs *fs, uint64_t dir, uint32_t mode, const struct fs_cred 
 			err = -ENOTDIR;
 		else
 			err = new_inode(d, S_IFREG | (mode & 07777), true, NULL, cred, &i);
+		if (!err) {
+			err = inode_lookup_add(i->comp, i->ino);
+			if (err)
+				undo_new(i, true);
+		}
 		pthread_rwlock_unlock(&d->lock);
 		if (!err) {
 			inode_hold(i); /* as fs_orphan does */
@@ -322,7 +332,6 @@ int fs_tmpfile(struct fs *fs, uint64_t dir, uint32_t mode, const struct fs_cred 
 			pthread_rwlock_rdlock(&i->lock);
 			fs_show(fs, i, ret);
 			pthread_rwlock_unlock(&i->lock);
-			err = inode_lookup_add(i->comp, i->ino);
 		}
 		txn_end(d->comp);
 	}
@@ -371,6 +380,8 @@ int fs_link(struct fs *fs, uint64_t ino, uint64_t dir, const char *name, struct 
 	if (!err)
 		err = inode_dirty(i);
 	bool orphan = i->nlink == 0;
+	/* Counted before it has the name: what can fail comes first. */
+	bool counted = !err && !(err = inode_lookup_add(i->comp, i->ino));
 	if (!err && orphan)
 		err = inode_set_orphan(i, false);
 	if (!err) {
@@ -388,7 +399,8 @@ int fs_link(struct fs *fs, uint64_t ino, uint64_t dir, const char *name, struct 
 		i->ctime = inode_now();
 		changed_now(d);
 		fs_show(fs, i, ret);
-		err = inode_lookup_add(i->comp, i->ino);
+	} else if (counted) {
+		inode_lookup_sub(i->comp, i->ino, 1);
 	}
 	pthread_rwlock_unlock(&i->lock);
 	pthread_rwlock_unlock(&d->lock);
