@@ -16,8 +16,13 @@ int keyring_save(const struct keyring *k, int dirfd, struct fault *f)
 	const char *file = header;
 	char *text = NULL;
 	size_t len = 0;
+	struct keyring *same = NULL;
 	int err = keyring_format(k, &text, &len);
 
+	/* Both copies are replaced: never by what could not be read again. */
+	if (!err)
+		err = keyring_parse(text, len, file, &same, f);
+	keyring_free(same);
 	if (!err)
 		err = file_write_atomic(dirfd, file, text, len);
 	if (!err) {

@@ -139,6 +139,7 @@ static json_t *format_volume(const struct keyring *k)
 
 int keyring_format(const struct keyring *k, char **ret_text, size_t *ret_len)
 {
+	keyring_json_start();
 	json_t *root = json_object(), *compartments = json_array(), *slots = json_array();
 	int r = json_object_set_new(root, "cloison", format_volume(k));
 	char *text = NULL;
@@ -153,8 +154,11 @@ int keyring_format(const struct keyring *k, char **ret_text, size_t *ret_len)
 	if (!r)
 		text = json_dumps(root, JSON_INDENT(1));
 	json_decref(root);
-	if (!text)
+	/* Also when there is a text: something may be missing in it. */
+	if (!text || keyring_json_no_memory()) {
+		free(text);
 		return -ENOMEM;
+	}
 	len = strlen(text);
 	if (len + 1 > KEYRING_FILE_MAX) {
 		free(text);

@@ -7,6 +7,7 @@ libkeyring_a_SOURCES = \
 	keyring/crypt.c \
 	keyring/disk.c \
 	keyring/format.c \
+	keyring/json.c \
 	keyring/keyring.h \
 	keyring/lock.c \
 	keyring/model.c keyring/model.h \

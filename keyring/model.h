@@ -82,6 +82,9 @@ struct keyring {
 	struct keyring *spare; /* owned: the other copy of the header, where it says something else */
 };
 
+/* json.c: before calls of jansson; and behind them: memory was out since, in this thread. */
+void keyring_json_start(void);
+bool keyring_json_no_memory(void);
 /* parse.c: text of a header. file: its name, for the sentence. -EUCLEAN, -EPROTONOSUPPORT, -ENOMEM. */
 int keyring_parse(const char *text, size_t len, const char *file, struct keyring **ret, struct fault *f) CL_MUST_USE;
 /* format.c: *ret_text malloc'ed. -ENOMEM, -EFBIG when it would be longer than KEYRING_FILE_MAX. */

@@ -413,8 +413,9 @@ static json_t *parse_json(struct parser *p, const char *text, size_t len)
 		bad(p, "expected objects and arrays at most %u deep", DEPTH_MAX);
 		return NULL;
 	}
+	keyring_json_start();
 	root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &e);
-	if (!root && json_error_code(&e) == json_error_out_of_memory)
+	if (keyring_json_no_memory()) /* also when there is something */
 		no_memory(p);
 	else if (!root && json_error_code(&e) == json_error_duplicate_key)
 		bad(p, "line %d, column %d: a member occurs twice", e.line, e.column);

@@ -128,6 +128,10 @@ static int unlock_all(struct keyring_opening *o, struct result *ret)
 
 	memset(want, true, sizeof want);
 	keyring_opening_unwrap(o, want);
+	/* What was not opened because memory is out is not left out as if there was no way in. */
+	for (size_t i = 0; i < o->k->n_slots; i++)
+		if (o->ways[i].err == -ENOMEM)
+			return fault_set(&ret->why, -ENOMEM, CL_EXIT_FAILED, "%s", o->ways[i].why.text);
 	ret->u = calloc(o->k->n_compartments, sizeof *ret->u);
 	if (!ret->u)
 		return -ENOMEM;
