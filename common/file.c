@@ -154,6 +154,15 @@ int file_read_all(int dirfd, const char *name, size_t max, char **ret_buf, size_
 	return err;
 }
 
+/* An interrupted sync has lost nothing, it has only not ended. */
+static int sync_fd(int fd)
+{
+	while (fsync(fd) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return 0;
+}
+
 /* What root writes in a user's directory stays the user's: it gets the owner of the file that it replaces, or of the directory. */
 static int keep_owner(int dirfd, const char *name, int fd)
 {
@@ -178,9 +187,9 @@ static int write_tmp(int dirfd, const char *tmp, const char *name, const void *b
 		err = file_write_full(fd, buf, n);
 	if (!err && fchmod(fd, 0600) < 0) /* the umask may have taken more away */
 		err = -errno;
-	if (!err && fsync(fd) < 0)
-		err = -errno;
-	if (close(fd) < 0 && !err)
+	if (!err)
+		err = sync_fd(fd);
+	if (close(fd) < 0 && !err && errno != EINTR) /* it is closed, and synced */
 		err = -errno;
 	return err;
 }
@@ -192,7 +201,7 @@ static int sync_dir(int dirfd)
 
 	if (fd < 0)
 		return -errno;
-	err = fsync(fd) < 0 ? -errno : 0;
+	err = sync_fd(fd);
 	(void)close(fd);
 	return err;
 }

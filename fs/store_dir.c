@@ -166,10 +166,11 @@ static int dir_pwritev(struct store *s, struct store_file *f, struct iovec *iov,
 	return 0;
 }
 
+/* A call that a signal has interrupted is made again: signals are none of the callers' business. An interrupted sync has only not ended. */
 static int dir_sync(struct store *s, struct store_file *f)
 {
 	(void)s;
-	return fdatasync(f->fd) < 0 ? -errno : 0;
+	return TEMP_FAILURE_RETRY(fdatasync(f->fd)) < 0 ? -errno : 0;
 }
 
 static int open_folder(struct store *s, const char *name)
@@ -182,14 +183,14 @@ static int dir_sync_dir(struct store *s, const char *name)
 	int fd = open_folder(s, name);
 	if (fd < 0)
 		return fd;
-	int err = fsync(fd) < 0 ? -errno : 0;
+	int err = TEMP_FAILURE_RETRY(fsync(fd)) < 0 ? -errno : 0;
 	close(fd);
 	return err;
 }
 
 static int dir_sync_all(struct store *s)
 {
-	return syncfs(dir_of(s)->fd) < 0 ? -errno : 0;
+	return TEMP_FAILURE_RETRY(syncfs(dir_of(s)->fd)) < 0 ? -errno : 0;
 }
 
 static int dir_size(struct store *s, struct store_file *f, uint64_t *ret)
@@ -206,15 +207,12 @@ static int dir_size(struct store *s, struct store_file *f, uint64_t *ret)
 static int dir_truncate(struct store *s, struct store_file *f, uint64_t len)
 {
 	(void)s;
-	return ftruncate(f->fd, (off_t)len) < 0 ? -errno : 0;
+	return TEMP_FAILURE_RETRY(ftruncate(f->fd, (off_t)len)) < 0 ? -errno : 0;
 }
 
 static int dir_fallocate(struct store_file *f, int mode, uint64_t off, uint64_t len)
 {
-	while (fallocate(f->fd, mode, (off_t)off, (off_t)len) < 0)
-		if (errno != EINTR)
-			return -errno;
-	return 0;
+	return TEMP_FAILURE_RETRY(fallocate(f->fd, mode, (off_t)off, (off_t)len)) < 0 ? -errno : 0;
 }
 
 static int dir_punch(struct store *s, struct store_file *f, uint64_t off, uint64_t len)
@@ -360,9 +358,8 @@ static int dir_lock(struct store *s, struct store_file *f, enum store_lock how)
 
 	(void)s;
 	l.l_type = how == STORE_EXCLUSIVE ? F_WRLCK : how == STORE_SHARED ? F_RDLCK : F_UNLCK;
-	if (fcntl(f->fd, F_OFD_SETLK, &l) < 0)
-		return errno == EACCES ? -EAGAIN : -errno;
-	return 0;
+	int err = TEMP_FAILURE_RETRY(fcntl(f->fd, F_OFD_SETLK, &l)) < 0 ? -errno : 0;
+	return err == -EACCES ? -EAGAIN : err;
 }
 
 static int wrap(int fd, struct store **ret)
