@@ -35,7 +35,7 @@ struct inode {
 	struct entry *entries;
 	size_t n_entries, n_live;
 	struct xattr *xattrs;
-	bool bad_read, bad_write;
+	int read_fails, write_fails; /* errno */
 };
 
 struct fs {
@@ -246,7 +246,7 @@ int fs_setattr(struct fs *fs, uint64_t ino, unsigned set, const struct fs_attr *
 	if (!i)
 		return -ESTALE;
 	struct fs_attr *a = &i->attr;
-	int r = set & FS_SET_SIZE ? resize(i, attr->size) : 0;
+	int r = set & FS_SET_SIZE ? i->write_fails ? -i->write_fails : resize(i, attr->size) : 0;
 	if (r)
 		return r;
 	if (set & FS_SET_MODE) {
@@ -328,6 +328,12 @@ static int inherit(struct inode *dir, struct inode *i, uint32_t umask)
 	return r;
 }
 
+/* The number behind prefix in name, or 0. */
+static int errno_of(const char *name, const char *prefix)
+{
+	return strncmp(name, prefix, strlen(prefix)) ? 0 : atoi(name + strlen(prefix));
+}
+
 int fs_make(struct fs *fs, uint64_t dir, const char *name, uint32_t mode, const char *target,
 	    const struct fs_cred *cred, struct fs_attr *ret)
 {
@@ -344,8 +350,8 @@ int fs_make(struct fs *fs, uint64_t dir, const char *name, uint32_t mode, const 
 		return -ENOSPC;
 	i->attr.nlink = S_ISDIR(mode) ? 2 : 1;
 	i->parent = dir;
-	i->bad_read = !strcmp(name, FAKE_BAD_READ);
-	i->bad_write = !strcmp(name, FAKE_BAD_WRITE);
+	i->read_fails = errno_of(name, FAKE_READ_FAILS);
+	i->write_fails = errno_of(name, FAKE_WRITE_FAILS);
 	if (S_ISDIR(mode))
 		d->attr.nlink++;
 	if (target && !resize(i, strlen(target)))
@@ -481,8 +487,8 @@ ssize_t fs_read(struct fs *fs, uint64_t ino, void *buf, size_t n, uint64_t off)
 	LOCKED(rd, fs);
 	struct inode *i = get(fs, ino);
 	atomic_fetch_add(&fs->counts->read, 1);
-	if (!i || i->bad_read)
-		return i ? -EBADMSG : -ESTALE;
+	if (!i || i->read_fails)
+		return i ? -i->read_fails : -ESTALE;
 	if (off >= i->attr.size)
 		return 0;
 	n = CL_MIN(n, i->attr.size - off);
@@ -499,8 +505,8 @@ ssize_t fs_write(struct fs *fs, uint64_t ino, const void *buf, size_t n, uint64_
 	atomic_fetch_add(&fs->counts->write_unaligned, (uintptr_t)buf % CL_PAGE != 0);
 	if (n > atomic_load(&fs->counts->write_max))
 		atomic_store(&fs->counts->write_max, n);
-	if (!i || i->bad_write)
-		return i ? -EUCLEAN : -ESTALE;
+	if (!i || i->write_fails)
+		return i ? -i->write_fails : -ESTALE;
 	if (append)
 		off = i->attr.size;
 	int r = off + n > i->attr.size ? resize(i, off + n) : 0;
@@ -521,8 +527,8 @@ int fs_fallocate(struct fs *fs, uint64_t ino, int mode, uint64_t off, uint64_t l
 {
 	LOCKED(wr, fs);
 	struct inode *i = get(fs, ino);
-	if (!i)
-		return -ESTALE;
+	if (!i || i->write_fails)
+		return i ? -i->write_fails : -ESTALE;
 	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
 		return -EOPNOTSUPP;
 	if (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE) && off < i->attr.size)
@@ -591,8 +597,8 @@ int fs_setxattr(struct fs *fs, uint64_t ino, const char *name, const void *value
 {
 	LOCKED(wr, fs);
 	struct inode *i = get(fs, ino);
-	if (!i)
-		return -ESTALE;
+	if (!i || i->write_fails)
+		return i ? -i->write_fails : -ESTALE;
 	bool there = *find_xattr(i, name);
 	if (there && flags & XATTR_CREATE)
 		return -EEXIST;

@@ -15,9 +15,9 @@ struct fake_counts {
 	atomic_ulong opens;    /* files open */
 };
 
-/* A file of this name cannot be read: -EBADMSG; one with the second cannot be written: -EUCLEAN. */
-#define FAKE_BAD_READ "bad-read"
-#define FAKE_BAD_WRITE "bad-write"
+/* A file of such a name, with an errno behind it in digits, cannot be read; or cannot be changed once it is made: that is what comes. */
+#define FAKE_READ_FAILS "read-fails-"
+#define FAKE_WRITE_FAILS "write-fails-"
 
 struct fs *fakefs_new(struct fake_counts *counts);
 void fakefs_free(struct fs *fs);

@@ -425,16 +425,32 @@ static void test_ranges(void)
 	close(to);
 }
 
-static void test_damage(void)
+/* What programs see of an error of the engine: damage of either kind is EIO, everything else is itself. */
+static void test_errors(void)
 {
-	char c;
-	int fd = make_file(FAKE_BAD_READ, 0600, "");
-	CHECK(!ftruncate(fd, 100));
-	FAILS(pread(fd, &c, 1, 0), EIO);
-	close(fd);
-	fd = make_file(FAKE_BAD_WRITE, 0600, "x");
-	FAILS(fsync(fd), EIO);
-	close(fd);
+	static const struct {
+		int engine, program;
+	} errors[] = {
+		{ EBADMSG, EIO }, { EUCLEAN, EIO }, { EIO, EIO },       { ENOMEM, ENOMEM },
+		{ EROFS, EROFS }, { ENOSPC, ENOSPC }, { EDQUOT, EDQUOT },
+	};
+	char c, name[64];
+
+	for (size_t k = 0; k < CL_ARRAY_LEN(errors); k++) {
+		snprintf(name, sizeof(name), FAKE_READ_FAILS "%d", errors[k].engine);
+		int fd = make_file(name, 0600, "");
+		CHECK(!ftruncate(fd, 100));
+		FAILS(pread(fd, &c, 1, 0), errors[k].program);
+		close(fd);
+
+		snprintf(name, sizeof(name), FAKE_WRITE_FAILS "%d", errors[k].engine);
+		fd = make_file(name, 0600, "x"); /* into the cache */
+		FAILS(fsync(fd), errors[k].program);
+		FAILS(ftruncate(fd, 1000), errors[k].program);
+		FAILS(fallocate(fd, 0, 0, 1000), errors[k].program);
+		FAILS(fsetxattr(fd, "user.a", "b", 1, 0), errors[k].program);
+		close(fd);
+	}
 }
 
 static const uint8_t cap_chown[20] = { [3] = 2, [4] = 1 }; /* security.capability, revision 2: CAP_CHOWN */
@@ -707,7 +723,7 @@ static void quiet(enum log_level level CL_UNUSED, const char *line CL_UNUSED, vo
 int main(void)
 {
 	static void (*const tests[])(void) = { test_contents, test_attributes, test_names, test_listing, test_xattrs,
-					       test_ranges, test_damage, test_privileges, test_acls };
+					       test_ranges, test_errors, test_privileges, test_acls };
 	counts = mmap(NULL, sizeof(*counts), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (counts == MAP_FAILED || !mkdtemp(dir))
 		return 99;
