@@ -2,6 +2,7 @@
 # Tests that are no unit tests; those stand in the local.mk of what they test. scripts/run-tests.sh runs tests/mount.
 
 include tests/bench/local.mk
+include tests/fault/local.mk
 include tests/fuzz/local.mk
 include tests/evil/local.mk
 include tests/model/local.mk

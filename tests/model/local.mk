@@ -21,6 +21,8 @@ tests_model_test_model_SOURCES = \
 	tests/model/ref_data.c \
 	tests/model/run.c \
 	tests/model/run.h \
+	tests/model/tempdir.c \
+	tests/model/tempdir.h \
 	tests/model/test_model.c \
 	tests/model/verify.c \
 	tests/model/wrapstore.c \

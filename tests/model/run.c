@@ -4,14 +4,11 @@
 
 #include "tests/model/memstore.h"
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define VERIFY_EVERY 4000u
 #define REOPEN_EVERY 1500u
@@ -35,16 +32,6 @@ void volume_renew_key(struct volume *v)
 	v->comp.key = v->key;
 }
 
-/* Memory where there is some: what is tested is not the disk. */
-static const char *place(void)
-{
-	const char *dir = getenv("TMPDIR");
-
-	if (dir && *dir)
-		return dir;
-	return access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm";
-}
-
 static bool in_memory;
 
 void volume_in_memory(void)
@@ -54,9 +41,7 @@ void volume_in_memory(void)
 
 static void make_dir(struct volume *v)
 {
-	snprintf(v->path, sizeof v->path, "%s/cloison-model-XXXXXX", place());
-	if (!mkdtemp(v->path))
-		must(-errno, v->path, NULL);
+	must(tempdir_make(v->path), "directory", NULL);
 	must(store_dir_open(v->path, &v->dir), "store", NULL);
 }
 
@@ -91,38 +76,12 @@ void volume_close(struct fs *fs)
 	must(fs_close(fs), "fs_close", NULL);
 }
 
-static void remove_below(int fd)
-{
-	DIR *dir = fdopendir(fd);
-	struct dirent *e;
-
-	while (dir && (e = readdir(dir))) {
-		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
-			continue;
-		if (e->d_type == DT_DIR) {
-			int sub = openat(dirfd(dir), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-			if (sub >= 0)
-				remove_below(sub);
-		}
-		if (unlinkat(dirfd(dir), e->d_name, e->d_type == DT_DIR ? AT_REMOVEDIR : 0))
-			perror(e->d_name);
-	}
-	if (dir)
-		closedir(dir);
-}
-
 void volume_free(struct volume *v)
 {
-	int fd = *v->path ? open(v->path, O_RDONLY | O_DIRECTORY) : -1;
-
 	v->dir->ops->free(v->dir);
 	secret_free(v->key);
-	if (!*v->path)
-		return;
-	if (fd >= 0)
-		remove_below(fd);
-	if (rmdir(v->path))
-		perror(v->path);
+	if (*v->path)
+		tempdir_remove(v->path);
 }
 
 void run_plain(const struct profile *p, uint64_t seed, uint64_t n, bool threads, bool trace)

@@ -5,9 +5,10 @@
 
 #include "tests/model/cutstore.h"
 #include "tests/model/drive.h"
+#include "tests/model/tempdir.h"
 
 struct volume {
-	char path[256];
+	char path[TEMPDIR_MAX];
 	struct store *dir, *store; /* the second wraps the first where a run is to be cut */
 	struct secret *key;
 	struct fs_compartment comp;
