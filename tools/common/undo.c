@@ -46,6 +46,19 @@ static int is_empty(int fd)
 	return r;
 }
 
+/* Makes the name of a new directory durable: else a power cut would take the volume with it. */
+static int sync_name(int fd)
+{
+	int parent = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int err;
+
+	if (parent < 0) /* no permission to list it, say */
+		return syncfs(fd) < 0 ? -errno : 0;
+	err = fsync(parent) < 0 && errno != EINVAL ? -errno : 0;
+	close(parent);
+	return err;
+}
+
 int undo_open_empty(struct undo_dir *d, const char *path, struct fault *f)
 {
 	*d = (struct undo_dir){ .path = path, .fd = -1 };
@@ -65,6 +78,8 @@ int undo_open_empty(struct undo_dir *d, const char *path, struct fault *f)
 		       fault_set(f, -EBUSY, CL_EXIT_FAILED, "%s: another mkfs.cloison is making a volume there", path);
 	if (!err)
 		err = is_empty(d->fd);
+	if (!err && d->made)
+		err = sync_name(d->fd);
 	if (err == -ENOTEMPTY)
 		fault_set(f, err, CL_EXIT_FAILED, "%s is not empty; a volume is made in an empty or a new directory",
 			  path);
@@ -74,6 +89,8 @@ int undo_open_empty(struct undo_dir *d, const char *path, struct fault *f)
 		if (d->fd >= 0)
 			close(d->fd);
 		d->fd = -1;
+		if (d->made)
+			rmdir(path);
 	}
 	return err;
 }
@@ -119,7 +136,7 @@ int undo_remove(struct undo_dir *d)
 
 void undo_keep(struct undo_dir *d)
 {
-	if (d->fd >= 0 && fchmod(d->fd, 0700))
+	if (d->fd >= 0 && (fchmod(d->fd, 0700) || fsync(d->fd)))
 		say("%s: its mode cannot be made 0700: %s; others may list it", d->path, strerror(errno));
 	if (d->fd >= 0)
 		close(d->fd);
