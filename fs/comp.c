@@ -523,6 +523,16 @@ static void set_limits(struct comp *c)
 	c->op_pages = CL_MIN(CL_MAX(ring / 32, 8u), 256u);
 }
 
+/* Bytes of the lower file of a tree of n leaves; it is no higher than they need. */
+static uint64_t lower_bytes(uint64_t n)
+{
+	unsigned height = 0;
+
+	while (height < PAGEIO_LEVELS && (n - 1) >> (7 * height))
+		height++;
+	return pageio_lower_end(n, height) * CL_PAGE;
+}
+
 /*
  * The largest file that the lower filesystem takes, found out on the lease file before it is written: a page behind that could be
  * committed and never come home.
@@ -533,7 +543,7 @@ static int learn_file_limit(struct comp *c)
 
 	while (low < high) {
 		uint64_t mid = low + (high - low + 1) / 2;
-		int err = c->store->ops->truncate(c->store, c->lease, pageio_lower_end(mid, PAGEIO_LEVELS) * CL_PAGE);
+		int err = c->store->ops->truncate(c->store, c->lease, lower_bytes(mid));
 		if (err && err != -EFBIG && err != -EINVAL)
 			return err;
 		if (err)
