@@ -60,6 +60,7 @@ libfs_a_SOURCES = \
 	fs/seal_source.c \
 	fs/store.h \
 	fs/store_dir.c \
+	fs/store_dirty.c fs/store_dirty.h \
 	fs/tree.c \
 	fs/tree.h \
 	fs/txn.c \

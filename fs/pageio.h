@@ -93,7 +93,7 @@ int pageio_sync(struct pageio *io, uint64_t object) CL_MUST_USE;
 int pageio_sync_dirs(struct pageio *io) CL_MUST_USE;
 /* Every folder may hold files whose names are not durable: a killed session made them. */
 void pageio_doubt_dirs(struct pageio *io);
-/* syncfs: all of it. */
+/* All of it. */
 int pageio_sync_all(struct pageio *io) CL_MUST_USE;
 
 /* Deferred operations on lower files. A missing file is no error. */

@@ -41,13 +41,13 @@ struct store_ops {
 	int (*pwritev)(struct store *s, struct store_file *f, struct iovec *iov, int n, uint64_t off);
 	int (*sync)(struct store *s, struct store_file *f);           /* fdatasync */
 	int (*sync_dir)(struct store *s, const char *name);           /* fsync of a folder; "." = the store itself */
-	int (*sync_all)(struct store *s);                             /* everything of this store: syncfs */
+	int (*sync_all)(struct store *s);                             /* everything of this store that was changed through it */
 	int (*size)(struct store *s, struct store_file *f, uint64_t *ret);
 	int (*truncate)(struct store *s, struct store_file *f, uint64_t len);
 	int (*punch)(struct store *s, struct store_file *f, uint64_t off, uint64_t len); /* keeps the size */
 	int (*allocate)(struct store *s, struct store_file *f, uint64_t off, uint64_t len); /* keeps the size */
 	int (*unlink)(struct store *s, const char *name);
-	int (*rename)(struct store *s, const char *from, const char *to);
+	int (*rename)(struct store *s, const char *from, const char *to); /* of a file that is not open */
 	int (*mkdir)(struct store *s, const char *name);              /* 0700 */
 	int (*rmdir)(struct store *s, const char *name);
 	/* Calls fn for each entry but . and ..; stops at the first non-zero result and returns it. */

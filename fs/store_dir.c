@@ -3,10 +3,12 @@
 #include "fs/store.h"
 
 #include "common/file.h"
+#include "fs/store_dirty.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,15 +16,18 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 struct store_dir {
 	struct store base;
 	int fd;
+	struct store_dirty *dirty; /* NULL: syncfs does what sync_all promises */
 };
 
 struct store_file {
 	int fd;
+	char name[STORE_NAME_MAX];
 };
 
 static const struct store_ops dir_ops;
@@ -30,6 +35,26 @@ static const struct store_ops dir_ops;
 static struct store_dir *dir_of(const struct store *s)
 {
 	return (struct store_dir *)(uintptr_t)s;
+}
+
+/* A file was changed, or the names of the folder that file names are in. */
+static int changed(const struct store *s, const char *name)
+{
+	return dir_of(s)->dirty ? store_dirty_add(dir_of(s)->dirty, name, false) : 0;
+}
+
+static int changed_name(const struct store *s, const char *name)
+{
+	const char *slash = strrchr(name, '/');
+	char folder[STORE_NAME_MAX] = ".";
+
+	if (!dir_of(s)->dirty)
+		return 0;
+	if (slash) {
+		memcpy(folder, name, (size_t)(slash - name)); /* it was opened: it is not too long */
+		folder[slash - name] = '\0';
+	}
+	return store_dirty_add(dir_of(s)->dirty, folder, true);
 }
 
 static int open_beneath(int dirfd, const char *name, uint64_t flags, uint64_t mode)
@@ -71,6 +96,8 @@ static int dir_open(struct store *s, const char *name, int flags, struct store_f
 	uint64_t o = O_NONBLOCK | O_NOCTTY | O_NOATIME;
 	struct stat st;
 
+	if (strlen(name) >= STORE_NAME_MAX)
+		return -ENAMETOOLONG;
 	if (flags & (STORE_RDWR | STORE_CREATE))
 		o |= O_RDWR;
 	if (flags & STORE_CREATE)
@@ -97,12 +124,14 @@ static int dir_open(struct store *s, const char *name, int flags, struct store_f
 		close(fd);
 		return S_ISREG(st.st_mode) && st.st_nlink == 1 ? -EINVAL : -EUCLEAN;
 	}
-	struct store_file *f = malloc(sizeof *f);
+	/* It may be new, and it may have been there. */
+	struct store_file *f = flags & STORE_CREATE && changed_name(s, name) ? NULL : malloc(sizeof *f);
 	if (!f) {
 		close(fd);
 		return -ENOMEM;
 	}
 	f->fd = fd;
+	strcpy(f->name, name);
 	*ret = f;
 	return 0;
 }
@@ -137,13 +166,12 @@ static int dir_pread(struct store *s, struct store_file *f, void *buf, size_t n,
 
 static int dir_pwrite(struct store *s, struct store_file *f, const void *buf, size_t n, uint64_t off)
 {
-	(void)s;
-	return file_pwrite_full(f->fd, buf, n, off);
+	int err = file_pwrite_full(f->fd, buf, n, off);
+	return err ? err : changed(s, f->name);
 }
 
 static int dir_pwritev(struct store *s, struct store_file *f, struct iovec *iov, int n, uint64_t off)
 {
-	(void)s;
 	while (n) {
 		ssize_t put = pwritev(f->fd, iov, n, (off_t)off);
 		if (put < 0 && errno == EINTR)
@@ -163,14 +191,20 @@ static int dir_pwritev(struct store *s, struct store_file *f, struct iovec *iov,
 			iov->iov_len -= (size_t)put;
 		}
 	}
-	return 0;
+	return changed(s, f->name);
 }
 
 /* A call that a signal has interrupted is made again: signals are none of the callers' business. An interrupted sync has only not ended. */
 static int dir_sync(struct store *s, struct store_file *f)
 {
-	(void)s;
-	return TEMP_FAILURE_RETRY(fdatasync(f->fd)) < 0 ? -errno : 0;
+	struct store_dirty *dirty = dir_of(s)->dirty;
+	uint64_t mark = dirty ? store_dirty_mark(dirty, f->name) : 0;
+
+	if (TEMP_FAILURE_RETRY(fdatasync(f->fd)) < 0)
+		return -errno;
+	if (dirty)
+		store_dirty_done(dirty, f->name, mark);
+	return 0;
 }
 
 static int open_folder(struct store *s, const char *name)
@@ -180,16 +214,34 @@ static int open_folder(struct store *s, const char *name)
 
 static int dir_sync_dir(struct store *s, const char *name)
 {
+	struct store_dirty *dirty = dir_of(s)->dirty;
+	uint64_t mark = dirty ? store_dirty_mark(dirty, name) : 0;
 	int fd = open_folder(s, name);
 	if (fd < 0)
 		return fd;
 	int err = TEMP_FAILURE_RETRY(fsync(fd)) < 0 ? -errno : 0;
+	close(fd);
+	if (!err && dirty)
+		store_dirty_done(dirty, name, mark);
+	return err;
+}
+
+static int sync_one(void *arg, const char *name, bool folder)
+{
+	struct store *s = arg;
+	int fd = folder ? open_folder(s, name) : open_beneath(dir_of(s)->fd, name, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd; /* removed meanwhile */
+	int err = TEMP_FAILURE_RETRY(folder ? fsync(fd) : fdatasync(fd)) < 0 ? -errno : 0;
 	close(fd);
 	return err;
 }
 
 static int dir_sync_all(struct store *s)
 {
+	if (dir_of(s)->dirty)
+		return store_dirty_sync(dir_of(s)->dirty, sync_one, s);
 	return TEMP_FAILURE_RETRY(syncfs(dir_of(s)->fd)) < 0 ? -errno : 0;
 }
 
@@ -206,8 +258,7 @@ static int dir_size(struct store *s, struct store_file *f, uint64_t *ret)
 
 static int dir_truncate(struct store *s, struct store_file *f, uint64_t len)
 {
-	(void)s;
-	return TEMP_FAILURE_RETRY(ftruncate(f->fd, (off_t)len)) < 0 ? -errno : 0;
+	return TEMP_FAILURE_RETRY(ftruncate(f->fd, (off_t)len)) < 0 ? -errno : changed(s, f->name);
 }
 
 static int dir_fallocate(struct store_file *f, int mode, uint64_t off, uint64_t len)
@@ -217,8 +268,8 @@ static int dir_fallocate(struct store_file *f, int mode, uint64_t off, uint64_t 
 
 static int dir_punch(struct store *s, struct store_file *f, uint64_t off, uint64_t len)
 {
-	(void)s;
-	return dir_fallocate(f, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off, len);
+	int err = dir_fallocate(f, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off, len);
+	return err ? err : changed(s, f->name);
 }
 
 static int dir_allocate(struct store *s, struct store_file *f, uint64_t off, uint64_t len)
@@ -266,7 +317,9 @@ static int dir_remove(struct store *s, const char *name, int flags)
 	if (unlinkat(fd, last, flags) < 0)
 		err = -errno;
 	split_done(s, fd);
-	return err;
+	if (!err && dir_of(s)->dirty)
+		store_dirty_forget(dir_of(s)->dirty, name);
+	return err ? err : changed_name(s, name);
 }
 
 static int dir_unlink(struct store *s, const char *name)
@@ -293,7 +346,11 @@ static int dir_rename(struct store *s, const char *from, const char *to)
 		split_done(s, fd_to);
 	}
 	split_done(s, fd_from);
-	return err;
+	if (!err)
+		err = changed_name(s, from);
+	if (!err)
+		err = changed_name(s, to);
+	return err ? err : changed(s, to);
 }
 
 static int dir_mkdir(struct store *s, const char *name)
@@ -306,7 +363,7 @@ static int dir_mkdir(struct store *s, const char *name)
 	if (mkdirat(fd, last, 0700) < 0)
 		err = -errno;
 	split_done(s, fd);
-	return err;
+	return err ? err : changed_name(s, name);
 }
 
 static int dir_list(struct store *s, const char *name, int (*fn)(void *arg, const char *name, bool is_dir), void *arg)
@@ -362,12 +419,35 @@ static int dir_lock(struct store *s, struct store_file *f, enum store_lock how)
 	return err == -EACCES ? -EAGAIN : err;
 }
 
+/*
+ * Filesystems whose syncfs(2) is known to make all durable. Over FUSE, for one, it writes the page cache back and asks the server for
+ * nothing; over others it depends. There each file is synced by itself.
+ */
+static bool syncfs_is_good(int fd)
+{
+	static const unsigned long good[] = { EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC, F2FS_SUPER_MAGIC, TMPFS_MAGIC,
+					      0x2fc12fc1 /* ZFS */, 0x00c36400 /* CephFS */ };
+	struct statfs st;
+
+	if (fstatfs(fd, &st) < 0)
+		return false;
+	for (size_t i = 0; i < CL_ARRAY_LEN(good); i++)
+		if ((unsigned long)st.f_type == good[i])
+			return true;
+	return false;
+}
+
 static int wrap(int fd, struct store **ret)
 {
-	struct store_dir *d = malloc(sizeof *d);
-	if (!d) {
+	struct store_dir *d = calloc(1, sizeof *d);
+	int err = d ? 0 : -ENOMEM;
+
+	if (!err && !syncfs_is_good(fd))
+		err = store_dirty_new(&d->dirty);
+	if (err) {
+		free(d);
 		close(fd);
-		return -ENOMEM;
+		return err;
 	}
 	d->base.ops = &dir_ops;
 	d->fd = fd;
@@ -384,6 +464,7 @@ static int dir_sub(struct store *s, const char *name, struct store **ret)
 static void dir_free(struct store *s)
 {
 	struct store_dir *d = dir_of(s);
+	store_dirty_free(d->dirty);
 	close(d->fd);
 	free(d);
 }

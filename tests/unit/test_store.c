@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Unit tests of fs/store.h over a real directory: it does what it says, and nothing leads out of it or stops it. */
 #include "fs/store.h"
+#include "fs/store_dirty.h"
 
 #include <check.h>
 #include <fcntl.h>
@@ -313,10 +314,80 @@ START_TEST(test_open_dir)
 }
 END_TEST
 
+/* What was asked to be synced, one letter each in the order of the alphabet; a capital for a folder. */
+struct asked {
+	char names[8];
+	const char *fails;
+	struct store_dirty *dirty;
+};
+
+static int ask(void *arg, const char *name, bool folder)
+{
+	struct asked *a = arg;
+	size_t n = strlen(a->names);
+
+	if (a->fails && !strcmp(a->fails, name))
+		return -EIO;
+	a->names[n] = (char)(folder ? *name - 'a' + 'A' : *name);
+	/* Somebody writes while it is being synced. */
+	if (a->dirty && *name == 'b')
+		ck_assert_int_eq(store_dirty_add(a->dirty, "b", false), 0);
+	return 0;
+}
+
+START_TEST(test_dirty)
+{
+	struct store_dirty *d;
+	struct asked a = { "", NULL, NULL };
+
+	ck_assert_int_eq(store_dirty_new(&d), 0);
+	ck_assert_int_eq(store_dirty_sync(d, ask, &a), 0);
+	ck_assert_str_eq(a.names, "");
+	ck_assert_int_eq(store_dirty_add(d, "b", false), 0);
+	ck_assert_int_eq(store_dirty_add(d, "b", false), 0);
+	ck_assert_int_eq(store_dirty_add(d, "x", true), 0);
+	a.fails = "x";
+	ck_assert_int_eq(store_dirty_sync(d, ask, &a), -EIO);
+	ck_assert_ptr_null(strchr(a.names, 'X'));
+	/* What failed is asked for again, what did not is not. */
+	a = (struct asked){ "", NULL, d };
+	store_dirty_forget(d, "b");
+	ck_assert_int_eq(store_dirty_add(d, "b", false), 0);
+	ck_assert_int_eq(store_dirty_sync(d, ask, &a), 0);
+	ck_assert(!strcmp(a.names, "bX") || !strcmp(a.names, "Xb"));
+	/* What was written while it was synced is not forgotten; by hand the same. */
+	a = (struct asked){ "", NULL, NULL };
+	uint64_t mark = store_dirty_mark(d, "b");
+	ck_assert_uint_ne(mark, 0);
+	ck_assert_int_eq(store_dirty_add(d, "b", false), 0);
+	store_dirty_done(d, "b", mark);
+	ck_assert_int_eq(store_dirty_sync(d, ask, &a), 0);
+	ck_assert_str_eq(a.names, "b");
+	ck_assert_uint_eq(store_dirty_mark(d, "b"), 0);
+	ck_assert_int_eq(store_dirty_add(d, "c", false), 0);
+	store_dirty_done(d, "c", store_dirty_mark(d, "c"));
+	ck_assert_uint_eq(store_dirty_mark(d, "c"), 0);
+	/* Many, in one chain too. */
+	for (unsigned i = 0; i < 5000; i++) {
+		char name[8];
+		snprintf(name, sizeof name, "%u", i);
+		ck_assert_int_eq(store_dirty_add(d, name, false), 0);
+	}
+	for (unsigned i = 0; i < 5000; i += 2) {
+		char name[8];
+		snprintf(name, sizeof name, "%u", i);
+		store_dirty_forget(d, name);
+		ck_assert_uint_eq(store_dirty_mark(d, name), 0);
+	}
+	ck_assert_uint_ne(store_dirty_mark(d, "4999"), 0);
+	store_dirty_free(d);
+}
+END_TEST
+
 int main(void)
 {
 	const TTest *const tests[] = { test_files,     test_holes,      test_folders, test_confined,
-				       test_last_part, test_odd_things, test_lock,    test_open_dir };
+				       test_last_part, test_odd_things, test_lock,    test_open_dir, test_dirty };
 	struct open_how how = { .flags = O_RDONLY };
 
 	if (syscall(SYS_openat2, AT_FDCWD, ".", &how, sizeof how) < 0 && errno == ENOSYS) {
