@@ -6,6 +6,7 @@ include tests/fault/local.mk
 include tests/fuzz/local.mk
 include tests/evil/local.mk
 include tests/model/local.mk
+include tests/mount/local.mk
 include tests/sim/local.mk
 
 EXTRA_DIST += tests/mount tests/reader.py tests/reader_volume.py tests/reader_xxh3.py

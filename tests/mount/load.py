@@ -168,7 +168,10 @@ class Fsx:
 
 
 def fsx(path, state, seed):
-    load = Fsx(path, seed)
+    try:
+        load = Fsx(path, seed)
+    except OSError:
+        return 0  # gone before it began
     try:
         load.run()
     except OSError as error:
@@ -193,13 +196,13 @@ def fsx_check(path, state):
 
 def sql(path, log, seed):
     rng = random.Random(seed)
-    db = sqlite3.connect(path, isolation_level=None, timeout=30)
-    db.execute("PRAGMA journal_mode=WAL")
-    db.execute("PRAGMA synchronous=FULL")
-    db.execute("CREATE TABLE IF NOT EXISTS t(id INTEGER PRIMARY KEY, v)")
-    number = db.execute("SELECT max(id) FROM t").fetchone()[0] or 0
     with open(log, "w", buffering=1) as done:
         try:
+            db = sqlite3.connect(path, isolation_level=None, timeout=30)
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=FULL")
+            db.execute("CREATE TABLE IF NOT EXISTS t(id INTEGER PRIMARY KEY, v)")
+            number = db.execute("SELECT max(id) FROM t").fetchone()[0] or 0
             while True:
                 number += 1
                 db.execute("BEGIN IMMEDIATE")

@@ -25,7 +25,8 @@ load_git() {
 	while g rev-parse -q HEAD >/dev/null; do
 		i=$((i + 1))
 		echo "$i $RANDOM" >>"$M/git/file-$((i % 7))" || break
-		g add -A && g commit -qm "commit $i" && g rev-parse HEAD >>"$T/commits"
+		# git syncs the new reference, not the rename that puts it in its place.
+		g add -A && g commit -qm "commit $i" && sync "$M/git/.git/refs/heads" && g rev-parse HEAD >>"$T/commits"
 	done
 }
 load_tar() {

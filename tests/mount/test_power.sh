@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# The power of the disk below fails under load, and what was not made durable is lost, kept or torn (powerfs.c): each time the
+# volume mounts again without fsck, what was synced is there, nothing is torn, and fsck.cloison has nothing to say.
+# SEED=n repeats the losses, ROUNDS=n makes it longer.
+. "$(dirname "$0")/lib.sh"
+"$PYTHON" -c "import sqlite3" || skip "$PYTHON has no sqlite3"
+[ -x "$BUILD/tests/mount/powerfs" ] || fail "no powerfs in $BUILD/tests/mount: build first"
+
+seed=${SEED:-$RANDOM}
+rounds=${ROUNDS:-10}
+RANDOM=$seed
+echo "seed $seed"
+L=$T/lower
+V=$L/volume
+mkdir "$L"
+"$BUILD/tests/mount/powerfs" "$L"
+power() { setfattr -n user.power -v "$1" "$L"; }
+is_off() { [[ $(getfattr --only-values --absolute-names -n user.power "$L" 2>/dev/null) = off* ]]; }
+writer() { "$PYTHON" "$top/tests/mount/writer.py" "$@"; }
+load() { "$PYTHON" "$top/tests/mount/load.py" "$@"; }
+look() { # fsck.cloison on what is there, which changes nothing
+	run fsck.cloison -n --tpm2 none --passphrase-file "$passphrase" "$V"
+	[ $rc = 0 ] || fail "fsck.cloison -n: exit $rc: $out"
+}
+
+step 'a new volume is durable when mkfs.cloison returns'
+make_volume
+power on:drop:0
+look
+
+step 'many small files: synced one by one and all at once'
+mount_it
+mkdir "$M/many"
+for i in $(seq 60); do
+	head -c 70000 /dev/zero | tr '\0' "\\$((i % 8))" >"$M/many/$i" # large enough for a home of their own at once
+done
+find "$M/many" -type f -exec sync {} + # the first commits them all, or leaves the others for their own
+sync "$M/many"
+power off
+crash_it
+power on:drop:0
+mount_it
+for i in $(seq 60); do
+	cmp "$M/many/$i" <(head -c 70000 /dev/zero | tr '\0' "\\$((i % 8))") || fail "file $i was synced, and is not what it was"
+done
+rm -r "$M/many"
+unmount_it
+look
+
+step 'the largest file here is that of the disk below, 1 GiB, less what its index pages take'
+mount_it
+truncate -s 1000M "$M/large"
+echo 'the end' >>"$M/large"
+sync "$M/large"
+refused 'File too large' fallocate -l 1025M "$M/large"
+same 'its end' 'the end' "$(tail -c 8 "$M/large")"
+rm "$M/large"
+unmount_it
+look
+
+for round in $(seq "$rounds"); do
+	mount_it "$key,commit=$((round % 3 + 1))"
+	rm -rf "$M/w" "$M"/db*
+	mkdir "$M/w"
+	sync "$M" "$M/w"
+	: >"$T/rows"
+	rm -f "$T"/fsx-?
+	writer run "$M/w" "$T/state" "$seed-$round" &
+	jobs=($!)
+	for i in 1 2; do
+		load fsx "$M/w/fsx-$i" "$T/fsx-$i" "$seed-$round-$i" &
+		jobs+=($!)
+	done
+	load sqlite "$M/db" "$T/rows" "$seed-$round" &
+	jobs+=($!)
+	power "off:$((RANDOM % 3000))"
+	wait_until $((RANDOM % 2)) is_off || power off
+	crash_it
+	wait "${jobs[@]}"
+	case $((round % 3)) in
+	0) loss=drop ;;
+	*) loss=mix ;;
+	esac
+	power "on:$loss:$seed$round"
+	step "round $round: $loss of $(getfattr --only-values --absolute-names -n user.power "$L"); $(wc -l <"$T/rows") transactions"
+	[ $((round % 4)) != 0 ] || look
+
+	mount_it
+	writer check "$M/w" "$T/state"
+	for i in 1 2; do [ ! -e "$T/fsx-$i" ] || load fsx-check "$M/w/fsx-$i" "$T/fsx-$i"; done
+	[ ! -s "$T/rows" ] || load sqlite-check "$M/db" "$T/rows"
+	unmount_it
+	look
+done
+
+step 'a disk that lies about its syncs is found out by this test'
+mount_it
+power lie
+echo 'not durable' >"$M/lost"
+sync "$M/lost" "$M"
+power off
+crash_it
+power on:drop:0
+power honest
+mount_it
+[ ! -e "$M/lost" ] || fail 'powerfs keeps what was never made durable'
+unmount_it
+look
