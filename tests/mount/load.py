@@ -219,7 +219,8 @@ def sql_check(path, log):
         done = [int(line) for line in f.read().split("\n")[:-1]]
     db = sqlite3.connect(path, timeout=30)
     said = db.execute("PRAGMA integrity_check").fetchall()
-    last = db.execute("SELECT max(id), count(*) FROM t").fetchone()
+    there = db.execute("SELECT count(*) FROM sqlite_master WHERE name = 't'").fetchone()[0]
+    last = db.execute("SELECT max(id), count(*) FROM t").fetchone() if there else (None, 0)
     print(f"{path}: {len(done)} transactions, the last {done[-1:]}, found {last}, {said[0][0]}")
     whole = said == [("ok",)] and last[0] == (last[1] or None) and (not done or (last[0] or 0) >= done[-1])
     return 0 if whole else 1
