@@ -14,26 +14,25 @@ echo "seed $seed"
 make_volume
 export GIT_AUTHOR_NAME=x GIT_AUTHOR_EMAIL=x@localhost GIT_COMMITTER_NAME=x GIT_COMMITTER_EMAIL=x@localhost
 export GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null
-g() { git -C "$M/git" -c core.fsync=all -c core.fsyncMethod=fsync -c gc.auto=0 "$@"; }
+repo=$M/git
+g() { git -C "$repo" -c core.fsync=all -c core.fsyncMethod=fsync -c gc.auto=0 "$@"; }
 
 mkdir "$T/tree"
 for i in $(seq 300); do head -c $((i * 37 % 9000)) /dev/urandom >"$T/tree/file-$i"; done
 tar -cf "$T/tree.tar" -C "$T" tree
 
 load_git() {
-	local i=0
+	local i=0 repo=.
+	cd git
 	while g rev-parse -q HEAD >/dev/null; do
 		i=$((i + 1))
-		echo "$i $RANDOM" >>"$M/git/file-$((i % 7))" || break
+		echo "$i $RANDOM" >>"file-$((i % 7))" || break
 		# git syncs the new reference, not the rename that puts it in its place.
-		g add -A && g commit -qm "commit $i" && sync "$M/git/.git/refs/heads" && g rev-parse HEAD >>"$T/commits"
+		g add -A && g commit -qm "commit $i" && sync .git/refs/heads && g rev-parse HEAD >>"$T/commits"
 	done
 }
 load_tar() {
-	while mountpoint -q "$M" && [ -d "$M/tar" ]; do
-		tar -xf "$T/tree.tar" -C "$M/tar" || break
-		rm -rf "$M/tar/tree" || break
-	done
+	while tar -xf "$T/tree.tar" -C tar && rm -rf tar/tree; do :; done
 }
 
 writer() { "$PYTHON" "$top/tests/mount/writer.py" "$@"; }
@@ -65,18 +64,20 @@ for round in $(seq "$rounds"); do
 	sync "$M" "$M/w"
 	: >"$T/commits"
 	: >"$T/rows"
-	writer run "$M/w" "$T/state" "$seed-$round" &
+	cd "$M" # what starts late must not work on what is below the mount point
+	writer run w "$T/state" "$seed-$round" &
 	jobs=($!)
 	for i in 1 2; do
-		load fsx "$M/w/fsx-$i" "$T/fsx-$i" "$seed-$round-$i" &
+		load fsx "w/fsx-$i" "$T/fsx-$i" "$seed-$round-$i" &
 		jobs+=($!)
 	done
-	load sqlite "$M/db" "$T/rows" "$seed-$round" &
+	load sqlite db "$T/rows" "$seed-$round" &
 	jobs+=($!)
 	for load in load_git load_tar; do
 		$load >/dev/null 2>&1 &
 		jobs+=($!)
 	done
+	cd "$T"
 	sleep "$((RANDOM % 3)).$((RANDOM % 900 + 100))"
 	crash_it
 	wait "${jobs[@]}"
@@ -101,7 +102,12 @@ check_volume
 
 step 'fsck.cloison first instead of a mount'
 mount_it
-writer run "$M/w" "$T/state" "$seed-last" &
+rm -rf "$M/w"
+mkdir "$M/w"
+sync "$M" "$M/w"
+cd "$M"
+writer run w "$T/state" "$seed-last" &
+cd "$T"
 sleep 1
 crash_it
 wait $!

@@ -66,14 +66,16 @@ for round in $(seq "$rounds"); do
 	sync "$M" "$M/w"
 	: >"$T/rows"
 	rm -f "$T"/fsx-?
-	writer run "$M/w" "$T/state" "$seed-$round" &
+	cd "$M" # what starts late must not work on what is below the mount point
+	writer run w "$T/state" "$seed-$round" &
 	jobs=($!)
 	for i in 1 2; do
-		load fsx "$M/w/fsx-$i" "$T/fsx-$i" "$seed-$round-$i" &
+		load fsx "w/fsx-$i" "$T/fsx-$i" "$seed-$round-$i" &
 		jobs+=($!)
 	done
-	load sqlite "$M/db" "$T/rows" "$seed-$round" &
+	load sqlite db "$T/rows" "$seed-$round" &
 	jobs+=($!)
+	cd "$T"
 	power "off:$((RANDOM % 3000))"
 	wait_until $((RANDOM % 2)) is_off || power off
 	crash_it
