@@ -142,22 +142,48 @@ static struct pageio_handle *find_handle_locked(struct pageio *io, uint64_t key)
 	return h;
 }
 
+/* An open one that will do. One that cannot write is given up when somebody wants to: perhaps it can be written by now. */
+static struct pageio_handle *find_handle(struct pageio *io, uint64_t key, bool create)
+{
+	struct pageio_handle *useless = NULL;
+
+	pthread_mutex_lock(&io->lock);
+	struct pageio_handle *h = find_handle_locked(io, key);
+	if (h && create && h->read_only && !io->read_only) {
+		unhash(io, h);
+		useless = h;
+		h = NULL;
+	}
+	pthread_mutex_unlock(&io->lock);
+	if (useless)
+		put_handle(io, useless);
+	return h;
+}
+
+static int open_existing(struct pageio *io, const char *name, bool create, struct store_file **ret, bool *ret_read_only)
+{
+	int err = io->read_only ? -EROFS : io->store->ops->open(io->store, name, STORE_RDWR, ret);
+
+	/* The lower filesystem turned read-only after an error, say: what is there can still be read. */
+	*ret_read_only = err == -EROFS && (io->read_only || !create);
+	return *ret_read_only ? io->store->ops->open(io->store, name, STORE_RDONLY, ret) : err;
+}
+
 static int get_handle(struct pageio *io, uint64_t object, unsigned copy, bool create, struct pageio_handle **ret)
 {
 	uint64_t key = handle_key(object, copy);
 	char name[STORE_NAME_MAX];
 	struct pageio_handle *old = NULL;
+	struct pageio_handle *h = find_handle(io, key, create);
 
-	pthread_mutex_lock(&io->lock);
-	struct pageio_handle *h = find_handle_locked(io, key);
-	pthread_mutex_unlock(&io->lock);
 	if (h) {
 		*ret = h;
 		return 0;
 	}
 	struct store_file *file;
+	bool read_only;
 	pageio_name(object, copy, name);
-	int err = io->store->ops->open(io->store, name, io->read_only ? STORE_RDONLY : STORE_RDWR, &file);
+	int err = open_existing(io, name, create, &file, &read_only);
 	if (err == -ENOENT && create) {
 		err = io->store->ops->open(io->store, name, STORE_CREATE, &file);
 		if (!err && object != PAGEIO_OBJ_ROOT) {
@@ -176,7 +202,7 @@ static int get_handle(struct pageio *io, uint64_t object, unsigned copy, bool cr
 	pthread_mutex_lock(&io->lock);
 	h = find_handle_locked(io, key);
 	if (!h) {
-		*fresh = (struct pageio_handle){ .file = file, .object = key, .refs = 1 };
+		*fresh = (struct pageio_handle){ .file = file, .object = key, .refs = 1, .read_only = read_only };
 		list_init(&fresh->lru);
 		struct pageio_handle **at = bucket(io, key);
 		fresh->next = *at;

@@ -28,6 +28,7 @@
 struct pageio_handle {
 	struct store_file *file;
 	uint64_t object;
+	bool read_only;         /* opened so */
 	unsigned refs;          /* protected by pageio.lock, as the next three */
 	bool dead;
 	struct list lru;
