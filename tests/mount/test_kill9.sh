@@ -4,8 +4,8 @@
 # mounts again without fsck, what was synced is there, nothing is torn, and fsck.cloison has nothing to say.
 # SEED=n repeats a run as far as the moments go, ROUNDS=n makes it longer.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/loads.sh"
 need git tar
-"$PYTHON" -c "import sqlite3" || skip "$PYTHON has no sqlite3"
 
 seed=${SEED:-$RANDOM}
 rounds=${ROUNDS:-8}
@@ -35,13 +35,6 @@ load_tar() {
 	while tar -xf "$T/tree.tar" -C tar && rm -rf tar/tree; do :; done
 }
 
-writer() { "$PYTHON" "$top/tests/mount/writer.py" "$@"; }
-load() { "$PYTHON" "$top/tests/mount/load.py" "$@"; }
-look() { # fsck.cloison on what is there, which changes nothing
-	run fsck.cloison -n --tpm2 none --passphrase-file "$passphrase" "$V"
-	[ $rc = 0 ] || fail "fsck.cloison -n: exit $rc: $out"
-}
-
 for round in $(seq "$rounds"); do
 	case $((round % 3)) in
 	0) what=$key,commit=1 ;; # many commits
@@ -49,7 +42,7 @@ for round in $(seq "$rounds"); do
 	2) what=$key,cache=4M ;;
 	esac
 	mount_it "$what"
-	rm -rf "$M/w" "$M/tar"
+	rm -rf "$M/tar"
 	if [ $((round % 20)) = 1 ]; then
 		rm -rf "$M/git" "$M"/db*
 		mkdir "$M/git"
@@ -58,21 +51,12 @@ for round in $(seq "$rounds"); do
 		find "$M" -type f -exec sync {} +
 		sync "$M" "$M/git"
 	fi
-	mkdir "$M/w" "$M/tar"
+	mkdir "$M/tar"
 	rm -f "$M"/git/.git/*.lock "$M"/git/.git/refs/heads/*.lock # what the last kill of git left
 	g reset -q --hard
-	sync "$M" "$M/w"
 	: >"$T/commits"
-	: >"$T/rows"
-	cd "$M" # what starts late must not work on what is below the mount point
-	writer run w "$T/state" "$seed-$round" &
-	jobs=($!)
-	for i in 1 2; do
-		load fsx "w/fsx-$i" "$T/fsx-$i" "$seed-$round-$i" &
-		jobs+=($!)
-	done
-	load sqlite db "$T/rows" "$seed-$round" &
-	jobs+=($!)
+	start_loads "$seed-$round"
+	cd "$M"
 	for load in load_git load_tar; do
 		$load >/dev/null 2>&1 &
 		jobs+=($!)
@@ -80,21 +64,18 @@ for round in $(seq "$rounds"); do
 	cd "$T"
 	sleep "$((RANDOM % 3)).$((RANDOM % 900 + 100))"
 	crash_it
-	wait "${jobs[@]}"
+	wait_for_loads
 	step "round $round: $(wc -l <"$T/commits") commits, $(wc -l <"$T/rows") transactions"
 	[ $((round % 4)) != 0 ] || look
 
 	mount_it
-	writer check "$M/w" "$T/state"
-	for i in 1 2; do [ ! -e "$T/fsx-$i" ] || load fsx-check "$M/w/fsx-$i" "$T/fsx-$i"; done
-	rm -f "$T"/fsx-?
+	check_loads
 	run g fsck --full --strict --no-dangling
 	[ $rc = 0 ] || fail "git fsck: $out"
 	! grep -Ewq 'missing|corrupt|error|bad' <<<"$out" || fail "git fsck: $out"
 	for commit in $(tail -n 3 "$T/commits"); do
 		g merge-base --is-ancestor "$commit" HEAD || fail "commit $commit was made, and is not in the history"
 	done
-	load sqlite-check "$M/db" "$T/rows"
 	unmount_it
 	look
 done
@@ -102,16 +83,11 @@ check_volume
 
 step 'fsck.cloison first instead of a mount'
 mount_it
-rm -rf "$M/w"
-mkdir "$M/w"
-sync "$M" "$M/w"
-cd "$M"
-writer run w "$T/state" "$seed-last" &
-cd "$T"
+start_loads "$seed-last"
 sleep 1
 crash_it
-wait $!
+wait_for_loads
 run fsck.cloison -p --tpm2 none --passphrase-file "$passphrase" "$V"
 [[ $rc = [01] ]] || fail "fsck.cloison -p: exit $rc: $out"
 mount_it
-writer check "$M/w" "$T/state"
+check_loads

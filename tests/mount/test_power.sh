@@ -4,7 +4,7 @@
 # volume mounts again without fsck, what was synced is there, nothing is torn, and fsck.cloison has nothing to say.
 # SEED=n repeats the losses, ROUNDS=n makes it longer.
 . "$(dirname "$0")/lib.sh"
-"$PYTHON" -c "import sqlite3" || skip "$PYTHON has no sqlite3"
+. "$(dirname "$0")/loads.sh"
 [ -x "$BUILD/tests/mount/powerfs" ] || fail "no powerfs in $BUILD/tests/mount: build first"
 
 seed=${SEED:-$RANDOM}
@@ -17,12 +17,6 @@ mkdir "$L"
 "$BUILD/tests/mount/powerfs" "$L"
 power() { setfattr -n user.power -v "$1" "$L"; }
 is_off() { [[ $(getfattr --only-values --absolute-names -n user.power "$L" 2>/dev/null) = off* ]]; }
-writer() { "$PYTHON" "$top/tests/mount/writer.py" "$@"; }
-load() { "$PYTHON" "$top/tests/mount/load.py" "$@"; }
-look() { # fsck.cloison on what is there, which changes nothing
-	run fsck.cloison -n --tpm2 none --passphrase-file "$passphrase" "$V"
-	[ $rc = 0 ] || fail "fsck.cloison -n: exit $rc: $out"
-}
 
 step 'a new volume is durable when mkfs.cloison returns'
 make_volume
@@ -61,25 +55,12 @@ look
 
 for round in $(seq "$rounds"); do
 	mount_it "$key,commit=$((round % 3 + 1))"
-	rm -rf "$M/w" "$M"/db*
-	mkdir "$M/w"
-	sync "$M" "$M/w"
-	: >"$T/rows"
-	rm -f "$T"/fsx-?
-	cd "$M" # what starts late must not work on what is below the mount point
-	writer run w "$T/state" "$seed-$round" &
-	jobs=($!)
-	for i in 1 2; do
-		load fsx "w/fsx-$i" "$T/fsx-$i" "$seed-$round-$i" &
-		jobs+=($!)
-	done
-	load sqlite db "$T/rows" "$seed-$round" &
-	jobs+=($!)
-	cd "$T"
+	rm -f "$M"/db*
+	start_loads "$seed-$round"
 	power "off:$((RANDOM % 3000))"
 	wait_until $((RANDOM % 2)) is_off || power off
 	crash_it
-	wait "${jobs[@]}"
+	wait_for_loads
 	case $((round % 3)) in
 	0) loss=drop ;;
 	*) loss=mix ;;
@@ -89,9 +70,7 @@ for round in $(seq "$rounds"); do
 	[ $((round % 4)) != 0 ] || look
 
 	mount_it
-	writer check "$M/w" "$T/state"
-	for i in 1 2; do [ ! -e "$T/fsx-$i" ] || load fsx-check "$M/w/fsx-$i" "$T/fsx-$i"; done
-	[ ! -s "$T/rows" ] || load sqlite-check "$M/db" "$T/rows"
+	check_loads
 	unmount_it
 	look
 done

@@ -3,13 +3,10 @@
 # Trouble below and around a mount: a disk that fails, a filesystem below that turns read-only or is unmounted, a daemon that is
 # stopped or killed for its memory. Programs get an error, what can be read is read, the log says why, nothing is lost.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/loads.sh"
 need losetup mkfs.ext4 mount umount truncate
 [ -x "$BUILD/tests/mount/powerfs" ] || fail "no powerfs in $BUILD/tests/mount: build first"
 
-look() { # fsck.cloison on what is there, which changes nothing
-	run fsck.cloison -n --tpm2 none --passphrase-file "$passphrase" "$V"
-	[ $rc = 0 ] || fail "fsck.cloison -n: exit $rc: $out"
-}
 lines() { grep -Ec -- "$1" "$T/log" || true; }
 end_it() { # with a daemon in the foreground; what it has to say is in $T/log
 	local pid
@@ -136,16 +133,7 @@ same 'files' 300 "$(ls "$M/d" | grep -c '^[0-9c]')"
 # ---- the daemon
 
 step 'the daemon is stopped under load: all wait, then all goes on'
-writer() { "$PYTHON" "$top/tests/mount/writer.py" "$@"; }
-load() { # NAME: in a folder of its own; what starts late must not work on what is below the mount point
-	mkdir "$M/$1"
-	sync "$M"
-	cd "$M"
-	writer run "$1" "$T/state" "$1" &
-	job=$!
-	cd "$T"
-}
-load stopped
+start_loads stopped
 pid=$(daemon_of)
 for i in 1 2 3; do
 	sleep 0.4
@@ -153,11 +141,11 @@ for i in 1 2 3; do
 	sleep 0.6
 	kill -CONT "$pid"
 done
-kill -0 $job || fail 'a program was told of an error'
+for job in "${jobs[@]}"; do kill -0 "$job" || fail 'a program was told of an error'; done
 crash_it
-wait $job
+wait_for_loads
 mount_it
-writer check "$M/stopped" "$T/state"
+check_loads
 
 step 'unmounted while it is stopped: waits, and ends well when it goes on'
 pid=$(daemon_of)
@@ -191,18 +179,18 @@ if [ "$memory" ]; then
 	[ -e "$limit" ] || limit=$memory/memory.limit_in_bytes events=$memory/memory.oom_control
 	[ ! -e "$memory/memory.swap.max" ] || echo 0 >"$memory/memory.swap.max"
 	echo 8M >"$limit" # for what it takes from here on
-	load memory
+	start_loads memory
 	sleep 1
 	for i in $(seq 50); do
 		head -c 2000000 /dev/urandom >"$M/d/memory-$i" || break
 	done 2>/dev/null
 	wait_until 20 gone "$pid" || fail "the daemon lives within its limit: $(cat "$events")"
 	grep -Eq 'oom_kill [1-9]' "$events" || fail "it was not the kernel that killed it: $(cat "$events")"
-	wait $job
+	wait_for_loads
 	umount -l "$M"
 	rmdir "$memory"
 	mount_it
-	writer check "$M/memory" "$T/state"
+	check_loads
 	kept
 else
 	echo 'no memory cgroup here: left out'
