@@ -13,5 +13,6 @@ EXTRA_DIST += tests/mount tests/reader.py tests/reader_volume.py tests/reader_xx
 
 # A folder in EXTRA_DIST brings along what was built in it.
 dist-hook:
+	cd $(distdir) && rm -f $(check_PROGRAMS) $(noinst_PROGRAMS)
 	find $(distdir)/tests -name '*.o' -exec rm -f {} +
 	find $(distdir)/tests \( -name .deps -o -name __pycache__ \) -prune -exec rm -rf {} +

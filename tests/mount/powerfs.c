@@ -8,6 +8,7 @@
  *     on:LOSS:SEED        the power is back, after losing what was not durable: LOSS is drop, keep or mix
  *     fail:WHAT           from now on all reads, writes or syncs fail with EIO; fail:none: nothing does
  *     lie, honest         syncs say that they did it, and do not; do again
+ *     nodirect, direct    files cannot be opened with O_DIRECT, as on some filesystems; can be
  * and answers there with its state, the changes so far, and the steps that the last cut found not durable.
  */
 #define FUSE_USE_VERSION 314
@@ -15,6 +16,7 @@
 #include "common/base.h"
 #include "tests/mount/powerdisk.h"
 
+#include <fcntl.h>
 #include <fuse_lowlevel.h>
 #include <linux/falloc.h>
 #include <stdio.h>
@@ -27,7 +29,7 @@
 
 static struct {
 	struct powerdisk *disk;
-	bool off, lying, fail_read, fail_write, fail_sync;
+	bool off, lying, no_direct, fail_read, fail_write, fail_sync;
 	uint64_t changes, off_at, lost;
 } power;
 
@@ -157,7 +159,11 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	(void)ino;
 	fi->direct_io = 1;
-	if (!dead(req))
+	if (dead(req))
+		return;
+	if (power.no_direct && fi->flags & O_DIRECT)
+		reply(req, -EINVAL);
+	else
 		fuse_reply_open(req, fi);
 }
 
@@ -296,6 +302,8 @@ static int control(const char *what)
 		return power.fail_read || power.fail_write || power.fail_sync || !strcmp(what + 5, "none") ? 0 : -EINVAL;
 	} else if (!strcmp(what, "lie") || !strcmp(what, "honest")) {
 		power.lying = *what == 'l';
+	} else if (!strcmp(what, "nodirect") || !strcmp(what, "direct")) {
+		power.no_direct = *what == 'n';
 	} else {
 		return -EINVAL;
 	}

@@ -54,6 +54,7 @@ unmount_it
 look
 
 for round in $(seq "$rounds"); do
+	if [ $((round % 2)) = 0 ]; then power nodirect; else power direct; fi
 	mount_it "$key,commit=$((round % 3 + 1))"
 	rm -f "$M"/db*
 	start_loads "$seed-$round"
