@@ -520,7 +520,8 @@ static void set_limits(struct comp *c)
 	uint32_t ring = journal_size(c->journal);
 
 	c->data_limit = CL_MIN(c->data_limit, ring / 4);
-	c->op_pages = CL_MIN(CL_MAX(ring / 32, 8u), 256u);
+	c->op_pages = CL_MIN(CL_MAX(ring / 64, 8u), 256u);
+	c->small_op = CL_MIN(ring / 16, 16u);
 }
 
 /* Bytes of the lower file of a tree of n leaves; it is no higher than they need. */
@@ -533,6 +534,8 @@ static uint64_t lower_bytes(uint64_t n)
 	return pageio_lower_end(n, height) * CL_PAGE;
 }
 
+#define LEAVES_ANYWHERE ((uint64_t)1 << 28) /* of 4 KiB: 1 TiB */
+
 /*
  * The largest file that the lower filesystem takes, found out on the lease file before it is written: a page behind that could be
  * committed and never come home.
@@ -544,6 +547,10 @@ static int learn_file_limit(struct comp *c)
 	while (low < high) {
 		uint64_t mid = low + (high - low + 1) / 2;
 		int err = c->store->ops->truncate(c->store, c->lease, lower_bytes(mid));
+		if (room_is_error(err)) { /* it needs blocks even for a length: then what every one of them can */
+			low = LEAVES_ANYWHERE;
+			break;
+		}
 		if (err && err != -EFBIG && err != -EINVAL)
 			return err;
 		if (err)
@@ -552,7 +559,8 @@ static int learn_file_limit(struct comp *c)
 			low = mid;
 	}
 	c->leaves_max = low;
-	return c->store->ops->truncate(c->store, c->lease, 0);
+	int err = c->store->ops->truncate(c->store, c->lease, 0);
+	return room_is_error(err) ? 0 : err;
 }
 
 /* Object numbers that a transaction which never committed may have handed out. */
@@ -649,8 +657,8 @@ int comp_open(struct store *volume, const struct fs_compartment *fc, bool writab
 		if (RULE(RULE_DOUBT_FOLDERS))
 			pageio_doubt_dirs(&c->io);
 		err = txn_checkpoint(c);
-		/* A full disk, for instance: the journal keeps the pages, and they are read from memory. */
-		if (err)
+		/* The journal keeps the pages, and they are read from memory. */
+		if (err && !room_is_error(err))
 			log_warn("compartment %s: the journal's pages cannot be written home now: %s", c->io.name, strerror(-err));
 	}
 	err = comp_read_root(c, f);
@@ -698,8 +706,14 @@ int comp_close(struct comp *c)
 		/* The kernel is gone: what was unlinked and open is free now. */
 		inode_free_all_orphans(c);
 		err = txn_commit(c, NULL, true);
-		if (!err)
+		bool committed = !err;
+		if (committed)
 			err = txn_checkpoint(c);
+		if (committed && room_is_error(err)) {
+			log_warn("compartment %s: %s on the lower filesystem: %zu committed pages stay in the journal until there is room; "
+				 "nothing is lost", c->io.name, strerror(-err), pagemap_n_pending(c->io.map));
+			err = 0;
+		}
 		if (err)
 			log_err("compartment %s: closing failed: %s; what was committed is safe", c->io.name, strerror(-err));
 	} else if (c->writable) {
@@ -757,12 +771,13 @@ int comp_format(struct store *volume, const struct fs_compartment *fc, uint32_t 
 	int err = volume->ops->mkdir(volume, name);
 	if (err)
 		return fault_set(f, err, CL_EXIT_FAILED, "cannot make the compartment's folder %s: %s", name, strerror(-err));
+	uint32_t pages = cfg->journal_pages ? cfg->journal_pages : 16384;
 	err = comp_new(volume, fc, cfg, &c, f);
 	if (err)
 		return err;
 	err = make_folders(c);
 	if (!err)
-		err = journal_format(c->store, c->id, cfg->journal_pages ? cfg->journal_pages : 16384, 1);
+		err = journal_format(c->store, c->id, pages, 1);
 	if (!err)
 		err = journal_open(c->store, c->id, false, &c->journal);
 	if (err)
@@ -794,7 +809,10 @@ int comp_format(struct store *volume, const struct fs_compartment *fc, uint32_t 
 	if (!err)
 		err = volume->ops->sync_dir(volume, ".");
 out:
-	if (err)
+	if (room_is_error(err))
+		fault_set(f, err, CL_EXIT_FAILED, "cannot make compartment %s: %s: its journal alone takes %u KiB", c->io.name,
+			  strerror(-err), pages * (CL_PAGE / 1024));
+	else if (err)
 		fault_set(f, err, CL_EXIT_FAILED, "cannot make compartment %s: %s", c->io.name, strerror(-err));
 	comp_free(c);
 	return err;

@@ -62,6 +62,7 @@ struct comp {
 	uint64_t leaves_max;            /* what the lower filesystem's largest file can hold of a tree */
 	uint64_t data_limit;            /* dirty pages after which operations wait for a commit */
 	uint32_t op_pages;              /* most pages that one operation may dirty as data */
+	uint32_t small_op;              /* pages that another operation is taken to dirty */
 	pthread_mutex_t list;           /* guards the next three */
 	struct list dirty;              /* inodes changed in the running transaction */
 	size_t n_dirty;
@@ -69,6 +70,14 @@ struct comp {
 	struct comp_ops ops;            /* operations of objects without an inode any more */
 	int64_t first_dirty_ms;         /* when the running transaction got its first change; 0 = none */
 	atomic_int_fast64_t last_commit_ms;
+
+	/* Room on the lower filesystem (room.h). */
+	atomic_uint_fast64_t in_flight; /* pages that operations under way may make dirty */
+	atomic_int full;                /* 0, or with which errno committed pages could not be written home: ENOSPC or EDQUOT */
+	atomic_uint_fast64_t full_bavail; /* what the lower filesystem said was free then */
+	atomic_int_fast64_t full_ms;    /* when that was tried last */
+	atomic_uint_fast64_t orphans_made, orphans_waited; /* inodes that lost their last name; of these, waited for by room_get_back */
+	bool sync_each;                 /* a sync of everything found no room: files are asked one by one; guarded by commit */
 
 	struct inode_cache *inodes;
 	atomic_uint_fast64_t commits, checkpoints;

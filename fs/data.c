@@ -79,13 +79,42 @@ static int ensure_object_locked(struct inode *i)
 }
 
 /*
- * Transaction running, range held. Seals whole pages, outside of the inode's lock, and enters them; grown: what else changes, or NULL.
+ * How many leaves from first on go which way. A full compartment takes what needs no new blocks, or gets them at once: -ENOSPC, -EDQUOT
+ * for what would have to wait for them in the journal.
  */
-static int write_pages(struct inode *i, uint64_t first, uint32_t n, const uint8_t *plain, const struct grown *grown)
+static int way_of(struct inode *i, uint64_t first, uint32_t n, bool *ret_home, uint32_t *ret_n)
+{
+	int full = atomic_load(&i->comp->full);
+	struct seal_ref refs[LEAF_RUN];
+	int err = 0;
+
+	*ret_home = false;
+	*ret_n = n;
+	if (n < HOME_MIN && !full)
+		return 0;
+	pthread_rwlock_rdlock(&i->lock);
+	err = tree_run_kind(&i->data, first, CL_MIN(n, LEAF_RUN), ret_home, ret_n);
+	if (!err && full && !*ret_home)
+		err = tree_get_refs(&i->data, first, *ret_n, refs);
+	pthread_rwlock_unlock(&i->lock);
+	for (uint32_t k = 0; k < *ret_n && !err && full && !*ret_home; k++)
+		if (seal_ref_is_hole(&refs[k]))
+			err = -full;
+	*ret_home = *ret_home && (*ret_n >= HOME_MIN || full);
+	return err;
+}
+
+/*
+ * Transaction running, range held. Seals whole pages, outside of the inode's lock, and enters them; grown: what else changes, or NULL.
+ * *ret_done: how many, after an error as well.
+ */
+static int write_pages(struct inode *i, uint64_t first, uint32_t n, const uint8_t *plain, const struct grown *grown,
+		       uint32_t *ret_done)
 {
 	struct leaf_run run;
 	int err = 0;
 
+	*ret_done = 0;
 	/* It keeps the object: only who holds all of the range takes it away. */
 	if (!tree_has_object(&i->data)) {
 		pthread_rwlock_wrlock(&i->lock);
@@ -93,16 +122,12 @@ static int write_pages(struct inode *i, uint64_t first, uint32_t n, const uint8_
 		pthread_rwlock_unlock(&i->lock);
 	}
 	while (n && !err) {
-		uint32_t k = n;
-		bool home = false;
-		if (n >= HOME_MIN) {
-			pthread_rwlock_rdlock(&i->lock);
-			err = tree_run_kind(&i->data, first, CL_MIN(n, LEAF_RUN), &home, &k);
-			pthread_rwlock_unlock(&i->lock);
-		}
+		uint32_t k;
+		bool home;
+		err = way_of(i, first, n, &home, &k);
 		if (err)
 			break;
-		if (home && k >= HOME_MIN) {
+		if (home) {
 			err = leaf_seal_home(&i->data, first, k, plain, &run);
 			atomic_fetch_add(&i->fresh_writes, 1);
 		} else {
@@ -126,6 +151,7 @@ static int write_pages(struct inode *i, uint64_t first, uint32_t n, const uint8_
 		}
 		i->data_txn = i->comp->running;
 		pthread_rwlock_unlock(&i->lock);
+		*ret_done += err ? 0 : k;
 	}
 	return err;
 }
@@ -140,6 +166,7 @@ struct part {
 static int write_part(struct inode *i, uint64_t page_no, const struct part *part, uint64_t size, const struct grown *grown)
 {
 	uint8_t page[CL_PAGE] __attribute__((aligned(64)));
+	uint32_t done;
 	int err = 0;
 
 	bool keeps = page_no * CL_PAGE < size && (part->skip || page_no * CL_PAGE + part->n < size);
@@ -152,7 +179,7 @@ static int write_part(struct inode *i, uint64_t page_no, const struct part *part
 			memcpy(page + part->skip, part->bytes, part->n);
 		else
 			memset(page + part->skip, 0, part->n);
-		err = write_pages(i, page_no, 1, page, grown);
+		err = write_pages(i, page_no, 1, page, grown, &done);
 	}
 	secret_wipe(page, sizeof page);
 	return err;
@@ -167,6 +194,7 @@ static int write_chunk(struct inode *i, const uint8_t *buf, size_t n, uint64_t o
 	while (done < n && !err) {
 		uint64_t at = off + done;
 		size_t skip = at % CL_PAGE, part = CL_MIN(n - done, CL_PAGE - skip);
+		uint32_t in = 0; /* whole pages written, after an error as well */
 		if (part < CL_PAGE) {
 			pthread_rwlock_rdlock(&i->lock);
 			uint64_t size = i->size;
@@ -176,9 +204,9 @@ static int write_chunk(struct inode *i, const uint8_t *buf, size_t n, uint64_t o
 		} else {
 			uint32_t pages = (uint32_t)CL_MIN((n - done) / CL_PAGE, LEAF_RUN);
 			part = (size_t)pages * CL_PAGE;
-			err = write_pages(i, at / CL_PAGE, pages, buf + done, &(struct grown){ at + part, stamp });
+			err = write_pages(i, at / CL_PAGE, pages, buf + done, &(struct grown){ at + part, stamp }, &in);
 		}
-		done += err ? 0 : part;
+		done += err ? (size_t)in * CL_PAGE : part;
 	}
 	*ret_done = done;
 	return err;
@@ -189,10 +217,12 @@ ssize_t data_write(struct inode *i, const void *buf, size_t n, uint64_t off, uns
 	bool append = flags & FS_WRITE_APPEND;
 	struct inode_range range;
 	size_t done = 0, asked = n;
+	bool again = true;
 	int err = 0;
 
-	if (n == 0)
-		return 0;
+	int lost = atomic_load(&i->lost);
+	if (n == 0 || lost)
+		return -lost;
 	uint64_t limit = i->comp->leaves_max * CL_PAGE;
 	if (!append) {
 		if (off >= limit)
@@ -201,7 +231,8 @@ ssize_t data_write(struct inode *i, const void *buf, size_t n, uint64_t off, uns
 	}
 	while (done < n && !err) {
 		size_t chunk = CL_MIN(n - done, (size_t)i->comp->op_pages * CL_PAGE), got = 0;
-		err = txn_begin(i->comp);
+		uint32_t pages = CL_MAX((uint32_t)(chunk / CL_PAGE) + 2, i->comp->small_op);
+		err = txn_begin_pages(i->comp, ROOM_DATA, pages);
 		if (err)
 			break;
 		uint64_t at = off + done;
@@ -220,8 +251,13 @@ ssize_t data_write(struct inode *i, const void *buf, size_t n, uint64_t off, uns
 		if (!err)
 			err = write_chunk(i, (const uint8_t *)buf + done, chunk, at, !(flags & FS_WRITE_CACHED), &got);
 		inode_range_unlock(i, &range);
-		txn_end(i->comp);
+		txn_end_pages(i->comp, pages);
 		done += got;
+		if (room_is_error(err) && again) {
+			int back = room_get_back(i->comp);
+			again = false;
+			err = room_is_error(back) ? err : back;
+		}
 	}
 	/* Who writes a cache back takes any success for the whole of it. */
 	if (flags & FS_WRITE_CACHED && done < asked)
@@ -276,9 +312,10 @@ int data_truncate(struct inode *i, uint64_t size)
 {
 	struct inode_range range;
 
-	if (size > FS_FILE_MAX)
-		return -EFBIG;
-	int err = txn_begin(i->comp);
+	int lost = size ? atomic_load(&i->lost) : 0;
+	if (size > FS_FILE_MAX || lost)
+		return lost ? -lost : -EFBIG;
+	int err = txn_begin_kind(i->comp, ROOM_GIVE);
 	if (err)
 		return err;
 	inode_range_lock(i, &range, 0, LAST_PAGE, true);
@@ -334,7 +371,8 @@ static int punch_ops(struct inode *i, uint64_t first, uint64_t last)
 int data_punch(struct inode *i, uint64_t off, uint64_t len)
 {
 	struct inode_range range;
-	int err = txn_begin(i->comp);
+	int lost = atomic_load(&i->lost);
+	int err = lost ? -lost : txn_begin_kind(i->comp, ROOM_GIVE);
 
 	if (err)
 		return err;
@@ -390,7 +428,8 @@ int data_allocate(struct inode *i, uint64_t off, uint64_t len, bool keep_size)
 
 	if (off + len > i->comp->leaves_max * CL_PAGE)
 		return -EFBIG;
-	int err = txn_begin(i->comp);
+	int lost = atomic_load(&i->lost);
+	int err = lost ? -lost : txn_begin_kind(i->comp, ROOM_DATA);
 	if (err)
 		return err;
 	inode_range_lock(i, &range, 0, LAST_PAGE, true);

@@ -94,7 +94,7 @@ int fs_orphan(struct inode *i)
 
 void fs_reap(struct inode *i)
 {
-	if (txn_begin(i->comp))
+	if (txn_begin_kind(i->comp, ROOM_FREE))
 		return; /* read-only by now: recovery will do it */
 	pthread_rwlock_wrlock(&i->lock);
 	bool mine = i->mode && i->nlink == 0 && inode_is_unused(i);
@@ -308,6 +308,11 @@ bool fs_is_below(const struct fs *fs, uint64_t ino)
 	return (ino >> FS_INO_BITS) < fs->session;
 }
 
+static uint64_t pages_of(const struct store_space *s, uint64_t blocks)
+{
+	return s->block >= CL_PAGE ? blocks * (s->block / CL_PAGE) : blocks / (CL_PAGE / CL_MAX(s->block, 1u));
+}
+
 int fs_statfs(struct fs *fs, struct fs_space *ret)
 {
 	struct comp *c = fs_own(fs);
@@ -319,10 +324,13 @@ int fs_statfs(struct fs *fs, struct fs_space *ret)
 	pthread_mutex_lock(&c->alloc);
 	uint64_t used = c->inodes_used;
 	pthread_mutex_unlock(&c->alloc);
-	uint64_t page = CL_PAGE;
-	ret->blocks = s.block >= page ? s.blocks * (s.block / page) : s.blocks / (page / CL_MAX(s.block, 1u));
-	ret->bfree = s.block >= page ? s.bfree * (s.block / page) : s.bfree / (page / CL_MAX(s.block, 1u));
-	ret->bavail = s.block >= page ? s.bavail * (s.block / page) : s.bavail / (page / CL_MAX(s.block, 1u));
+	/* What is promised to pages on their way home is nobody's to take. */
+	uint64_t promised = pagemap_n_pending(c->io.map);
+	ret->blocks = pages_of(&s, s.blocks);
+	ret->bfree = pages_of(&s, s.bfree);
+	ret->bfree -= CL_MIN(ret->bfree, promised);
+	ret->bavail = pages_of(&s, s.bavail);
+	ret->bavail = atomic_load(&c->full) ? 0 : ret->bavail - CL_MIN(ret->bavail, promised);
 	ret->ffree = INODE_MAX - used;
 	ret->files = INODE_MAX;
 	/* What programs can make of it: not more than there is room for records. */

@@ -103,7 +103,7 @@ int fs_setattr(struct fs *fs, uint64_t ino, unsigned set, const struct fs_attr *
 		set &= ~(unsigned)FS_SET_SIZE;
 	}
 	if (!err && set)
-		err = txn_begin(i->comp);
+		err = txn_begin_kind(i->comp, ROOM_CHANGE);
 	if (!err && set) {
 		pthread_rwlock_wrlock(&i->lock);
 		err = i->mode ? set_attr(i, set, attr) : -ESTALE;
@@ -195,8 +195,9 @@ int fs_setxattr(struct fs *fs, uint64_t ino, const char *name, const void *value
 	if (!name_ok(name))
 		return -EOPNOTSUPP;
 	int err = fs_inode(fs, ino, ACCESS_WRITE, &i);
+	/* The list is written anew, and may be long. */
 	if (!err)
-		err = txn_begin(i->comp);
+		err = txn_begin_pages(i->comp, ROOM_NEW, i->comp->op_pages);
 	if (!err) {
 		pthread_rwlock_wrlock(&i->lock);
 		if (!i->mode)
@@ -206,7 +207,7 @@ int fs_setxattr(struct fs *fs, uint64_t ino, const char *name, const void *value
 		else
 			err = xattr_set(i, name, value, size, flags);
 		pthread_rwlock_unlock(&i->lock);
-		txn_end(i->comp);
+		txn_end_pages(i->comp, i->comp->op_pages);
 	}
 	inode_put(i);
 	return err;
@@ -249,7 +250,7 @@ int fs_removexattr(struct fs *fs, uint64_t ino, const char *name)
 	int err = fs_inode(fs, ino, ACCESS_WRITE, &i);
 	if (err)
 		return err;
-	err = txn_begin(i->comp);
+	err = txn_begin_kind(i->comp, ROOM_CHANGE);
 	if (!err) {
 		pthread_rwlock_wrlock(&i->lock);
 		err = i->mode ? xattr_remove(i, name) : -ESTALE;

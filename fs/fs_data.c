@@ -62,7 +62,7 @@ void fs_touch_atime(struct inode *i)
 		   (i->atime.tv_sec == i->mtime.tv_sec && i->atime.tv_nsec <= i->mtime.tv_nsec) ||
 		   (i->atime.tv_sec == i->ctime.tv_sec && i->atime.tv_nsec <= i->ctime.tv_nsec);
 	pthread_rwlock_unlock(&i->lock);
-	if (!due || txn_begin(i->comp))
+	if (!due || txn_begin_kind(i->comp, ROOM_CHANGE))
 		return;
 	pthread_rwlock_wrlock(&i->lock);
 	if (i->mode && !inode_dirty(i))

@@ -435,7 +435,7 @@ static int remove_name(struct fs *fs, uint64_t dir, const char *name, bool want_
 		err = fs_inode(fs, dir, ACCESS_ENTRY, &d);
 	if (err)
 		return err;
-	err = txn_begin(d->comp);
+	err = txn_begin_kind(d->comp, ROOM_GIVE);
 	if (err) {
 		inode_put(d);
 		return err;

@@ -228,7 +228,7 @@ int fs_rename(struct fs *fs, uint64_t dir, const char *name, uint64_t newdir, co
 	if (!err)
 		err = fs_inode(fs, newdir, ACCESS_ENTRY, &r.to);
 	if (!err)
-		err = txn_begin(r.from->comp);
+		err = txn_begin_kind(r.from->comp, ROOM_CHANGE);
 	if (err)
 		goto out;
 	struct comp *c = r.from->comp;

@@ -221,6 +221,7 @@ int inode_set_orphan(struct inode *i, bool orphan)
 	if (!err)
 		c->n_orphans = orphan ? c->n_orphans + 1 : c->n_orphans - 1;
 	pthread_mutex_unlock(&c->alloc);
+	atomic_fetch_add(&c->orphans_made, orphan);
 	return err;
 }
 
@@ -251,6 +252,7 @@ int inode_reset_data(struct inode *i)
 	}
 	i->stored = 0;
 	i->size = 0;
+	atomic_store(&i->lost, 0);
 	i->data_txn = i->comp->running;
 	return 0;
 }
@@ -321,7 +323,7 @@ int inode_free_orphan(struct inode *i)
 static int free_one(struct comp *c, uint64_t ino)
 {
 	struct inode *i;
-	int err = txn_begin(c);
+	int err = txn_begin_kind(c, ROOM_FREE);
 
 	if (err)
 		return err;

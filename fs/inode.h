@@ -75,6 +75,7 @@ struct inode {
 	struct list in_dirty;
 	struct node *leaf;    /* its inode table page, referenced while dirty */
 	atomic_uint_fast64_t fresh_writes;  /* writes home since it was loaded */
+	atomic_int lost;      /* 0, or the errno with which a sync lost fresh data: see fresh.h; set and cleared with lock held */
 	atomic_uint_fast64_t fresh_synced;  /* of these, how many are known to be durable; written under comp->commit */
 
 	pthread_mutex_t range_lock;

@@ -128,7 +128,7 @@ int journal_format(struct store *s, const uint8_t id[static 16], uint32_t pages,
 	struct journal j = { .store = s, .pages = pages, .seq = seq, .tail_seq = seq, .generation = 1 };
 
 	memcpy(j.id, id, 16);
-	int err = s->ops->open(s, "journal", STORE_CREATE | STORE_EXCL, &j.file);
+	int err = s->ops->open(s, "journal", STORE_CREATE | STORE_EXCL | STORE_IN_PLACE, &j.file);
 	if (err)
 		return err;
 	uint8_t *zero = calloc(CHUNK_PAGES, CL_PAGE);

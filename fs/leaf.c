@@ -110,6 +110,28 @@ int leaf_read(struct tree *t, uint64_t first, uint32_t n, const struct seal_ref 
 	return err;
 }
 
+/* How many of n leaves lie one behind the other in the lower file. */
+static uint32_t contiguous(uint64_t first, uint32_t n)
+{
+	uint64_t at = pageio_lower_leaf(first);
+	uint32_t run = 1;
+
+	while (run < n && pageio_lower_leaf(first + run) == at + run)
+		run++;
+	return run;
+}
+
+/* What a write got of the last blocks: nothing will refer to them, so nobody would ever find them again. */
+static void give_back(struct tree *t, uint64_t first, uint32_t n)
+{
+	int err = 0;
+
+	for (uint32_t i = 0, run; i < n && !err; i += run) {
+		run = contiguous(first + i, n - i);
+		err = pageio_punch(t->io, t->object, pageio_lower_leaf(first + i), run);
+	}
+}
+
 int leaf_seal_home(struct tree *t, uint64_t first, uint32_t n, const void *plain, struct leaf_run *ret)
 {
 	struct seal_place place;
@@ -123,11 +145,11 @@ int leaf_seal_home(struct tree *t, uint64_t first, uint32_t n, const void *plain
 	place_of(t, first, &place);
 	int err = seal_pages(t->io->source, &t->key, &place, plain, scratch, ret->refs, n);
 	for (uint32_t i = 0, run; i < n && !err; i += run) {
-		uint64_t at = pageio_lower_leaf(first + i);
-		for (run = 1; i + run < n && pageio_lower_leaf(first + i + run) == at + run; run++)
-			;
-		err = pageio_write_home(t->io, t->object, at, scratch + (size_t)i * CL_PAGE, run);
+		run = contiguous(first + i, n - i);
+		err = pageio_write_home(t->io, t->object, pageio_lower_leaf(first + i), scratch + (size_t)i * CL_PAGE, run);
 	}
+	if (err == -ENOSPC || err == -EDQUOT)
+		give_back(t, first, n);
 	return err;
 }
 

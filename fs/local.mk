@@ -26,6 +26,8 @@ libfs_a_SOURCES = \
 	fs/dir.h \
 	fs/follow.c \
 	fs/follow.h \
+	fs/fresh.c \
+	fs/fresh.h \
 	fs/fs.c \
 	fs/fs.h \
 	fs/fs_attr.c \
@@ -33,6 +35,8 @@ libfs_a_SOURCES = \
 	fs/fs_name.c \
 	fs/fs_private.h \
 	fs/fs_rename.c \
+	fs/home.c \
+	fs/home.h \
 	fs/inode.c \
 	fs/inode.h \
 	fs/inode_cache.c \
@@ -50,6 +54,8 @@ libfs_a_SOURCES = \
 	fs/pageio.h \
 	fs/pagemap.c \
 	fs/pagemap.h \
+	fs/room.c \
+	fs/room.h \
 	fs/rule.h \
 	fs/seal.c \
 	fs/seal.h \

@@ -499,6 +499,35 @@ void pagemap_not_home(struct pagemap *pm, const struct pagemap_page *p, size_t n
 	pthread_mutex_unlock(&pm->lock);
 }
 
+size_t pagemap_forward(struct pagemap *pm, uint64_t seq, bool (*skip)(const void *arg, uint64_t object, uint64_t page),
+		       const void *arg, struct pagemap_page *ret)
+{
+	size_t n = 0;
+
+	pthread_mutex_lock(&pm->lock);
+	for (struct list *l = pm->pending.next; l != &pm->pending; l = l->next) {
+		struct pm_entry *e = list_item(l, struct pm_entry, in_pending);
+		if (e->seq >= seq || skip(arg, e->of->object, e->page))
+			continue;
+		e->seq = seq;
+		e->committed->refs++;
+		ret[n++] = (struct pagemap_page){ e->of->object, e->page, e->committed };
+	}
+	pthread_mutex_unlock(&pm->lock);
+	return n;
+}
+
+uint64_t pagemap_oldest(struct pagemap *pm)
+{
+	uint64_t oldest = UINT64_MAX;
+
+	pthread_mutex_lock(&pm->lock);
+	for (struct list *l = pm->pending.next; l != &pm->pending; l = l->next)
+		oldest = CL_MIN(oldest, list_item(l, struct pm_entry, in_pending)->seq);
+	pthread_mutex_unlock(&pm->lock);
+	return oldest;
+}
+
 void pagemap_forget(struct pagemap *pm, uint64_t seq)
 {
 	pthread_mutex_lock(&pm->lock);

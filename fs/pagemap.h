@@ -89,6 +89,14 @@ size_t pagemap_take_pending(struct pagemap *pm, struct pagemap_page *ret, size_t
 void pagemap_home(struct pagemap *pm, const struct pagemap_page *p, size_t n);
 /* They could not be written home: they are pending again. Gives p's references back. */
 void pagemap_not_home(struct pagemap *pm, const struct pagemap_page *p, size_t n);
+/*
+ * Forward: takes the pages still to be written home that only records before transaction seq have, as a part of its record;
+ * skip says which ones its operations take away. ret has room for pagemap_n_pending. Returns how many, each with a reference.
+ */
+size_t pagemap_forward(struct pagemap *pm, uint64_t seq, bool (*skip)(const void *arg, uint64_t object, uint64_t page),
+		       const void *arg, struct pagemap_page *ret);
+/* First transaction whose record is still needed by a page that is to be written home; UINT64_MAX: none is. */
+uint64_t pagemap_oldest(struct pagemap *pm);
 /* Everything up to seq is home and synced, and the journal's tail is behind it. */
 void pagemap_forget(struct pagemap *pm, uint64_t seq);
 /* For a follower, where another process writes home: drops every committed version that no record behind seq mentions. */

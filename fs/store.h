@@ -18,7 +18,8 @@
 #define STORE_IOV_MAX 256
 
 enum { STORE_RDONLY = 0, STORE_RDWR = 1, STORE_CREATE = 2 /* make it if missing, 0600; implies RDWR */, STORE_EXCL = 4,
-       STORE_DIRECT = 8 /* past the page cache: whole, aligned pages only; -EINVAL where that is not possible */ };
+       STORE_DIRECT = 8, /* past the page cache: whole, aligned pages only; -EINVAL where that is not possible */
+       STORE_IN_PLACE = 16 /* of a new file: overwriting it needs no new blocks, where the lower filesystem has that choice */ };
 enum store_lock { STORE_UNLOCK, STORE_SHARED, STORE_EXCLUSIVE };
 
 struct store;

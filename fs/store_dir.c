@@ -8,11 +8,13 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/fs.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -91,6 +93,17 @@ static bool is_odd(struct store *s, const char *name)
 	return odd;
 }
 
+/* btrfs writes elsewhere what overwrites a block, unless told so while the file is empty. Others do not know the flag. */
+static void set_in_place(int fd)
+{
+	int flags;
+
+	if (ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0 && !(flags & FS_NOCOW_FL)) {
+		flags |= FS_NOCOW_FL;
+		(void)ioctl(fd, FS_IOC_SETFLAGS, &flags);
+	}
+}
+
 static int dir_open(struct store *s, const char *name, int flags, struct store_file **ret)
 {
 	uint64_t o = O_NONBLOCK | O_NOCTTY | O_NOATIME;
@@ -130,6 +143,8 @@ static int dir_open(struct store *s, const char *name, int flags, struct store_f
 		close(fd);
 		return -ENOMEM;
 	}
+	if (flags & STORE_IN_PLACE)
+		set_in_place(fd);
 	f->fd = fd;
 	strcpy(f->name, name);
 	*ret = f;

@@ -3,15 +3,14 @@
 #include "fs/txn.h"
 
 #include "common/log.h"
+#include "fs/fresh.h"
+#include "fs/home.h"
 #include "fs/rule.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define SYNC_ONE_BY_ONE 12u     /* more lower files than this are synced with one syncfs */
-#define HOME_BATCH 1024u        /* pages taken from the map at a time on their way home */
-#define PENDING_MAX 8192u       /* committed pages in memory after which they are written home */
-#define OPS_MAX 4096u           /* operations on lower files in one transaction */
+#define OPS_MAX 4096u           /* operations on lower files in one transaction; no more than the journal has pages */
 #define IDLE_MS 3000            /* a checkpoint after so long without a commit */
 
 static int64_t throttle_slack(const struct comp *c)
@@ -27,32 +26,51 @@ static uint64_t dirty_now(struct comp *c)
 /* Too much for one transaction: it must be committed before more is added. */
 static bool must_commit(struct comp *c)
 {
-	return dirty_now(c) > c->data_limit + (uint64_t)throttle_slack(c) || atomic_load(&c->n_ops) > OPS_MAX ||
+	return dirty_now(c) > c->data_limit + (uint64_t)throttle_slack(c) || atomic_load(&c->n_ops) > CL_MIN(OPS_MAX, journal_size(c->journal)) ||
 	       c->next_object - c->committed_next_object > COMP_LEFTOVERS / 2;
 }
 
-int txn_begin(struct comp *c)
+int txn_begin_pages(struct comp *c, enum room_kind kind, uint32_t pages)
 {
 	if (!c->writable || atomic_load(&c->failed))
 		return -EROFS;
-	if (must_commit(c)) {
-		int err = txn_commit(c, NULL, false);
-		if (err)
-			return err;
-	} else if (dirty_now(c) > c->data_limit && c->kick) {
+	int err = 0;
+	if (must_commit(c))
+		err = txn_commit(c, NULL, false);
+	else if (dirty_now(c) > c->data_limit && c->kick)
 		c->kick(c->kick_arg);
-	}
+	if (!err)
+		err = room_for(c, kind, pages);
+	if (err && (kind != ROOM_FREE || !room_is_error(err)))
+		return err;
+	atomic_fetch_add(&c->in_flight, pages);
 	pthread_rwlock_rdlock(&c->txn);
 	if (atomic_load(&c->failed)) { /* by a commit that we waited for */
-		pthread_rwlock_unlock(&c->txn);
+		txn_end_pages(c, pages);
 		return -EROFS;
 	}
 	return 0;
 }
 
-void txn_end(struct comp *c)
+void txn_end_pages(struct comp *c, uint32_t pages)
 {
 	pthread_rwlock_unlock(&c->txn);
+	atomic_fetch_sub(&c->in_flight, pages);
+}
+
+int txn_begin_kind(struct comp *c, enum room_kind kind)
+{
+	return txn_begin_pages(c, kind, c->small_op);
+}
+
+int txn_begin(struct comp *c)
+{
+	return txn_begin_kind(c, ROOM_NEW);
+}
+
+void txn_end(struct comp *c)
+{
+	txn_end_pages(c, c->small_op);
 }
 
 /* Data written home by an inode, as the snapshot found it: the inode may have gone on to another object since. */
@@ -71,6 +89,7 @@ struct batch {
 	struct fresh *sync;  /* fresh data that this transaction shows: to be synced first */
 	size_t n_sync, cap_sync;
 	uint64_t next_object;
+	bool forward;        /* the record holds what older ones still have to bring home, too: they are not needed any more */
 };
 
 static int room(struct batch *b, size_t more)
@@ -144,11 +163,6 @@ static int must_sync(struct batch *b, struct inode *i)
 	return 0;
 }
 
-static bool has_unsynced(struct inode *i)
-{
-	return atomic_load(&i->fresh_writes) != atomic_load(&i->fresh_synced);
-}
-
 /* One changed inode into the batch. *ret_left: its data stays behind for a later commit. */
 static int take_inode(struct batch *b, struct inode *i, const struct inode *only, bool *ret_left)
 {
@@ -159,10 +173,11 @@ static int take_inode(struct batch *b, struct inode *i, const struct inode *only
 	 * A file put in the place of another before its data was durable is not left behind: after a crash its name would
 	 * show neither the old contents nor the new.
 	 */
-	*ret_left = only && i != only && has_unsynced(i) && !(i->named && RULE(RULE_NAMED));
+	bool named = i->named && RULE(RULE_NAMED);
+	*ret_left = atomic_load(&i->lost) || (only && i != only && fresh_is_unsynced(i) && !named);
 	if (!*ret_left) {
 		err = take_tree(b, &i->data);
-		if (!err && has_unsynced(i))
+		if (!err && fresh_is_unsynced(i))
 			err = must_sync(b, i);
 		if (!err)
 			err = take_ops(b, i->ops, i->n_ops);
@@ -230,6 +245,51 @@ static void keep_dirty(struct comp *c)
 		tree_dirty(&c->itable, list_item(l, struct inode, in_dirty)->leaf);
 }
 
+static int by_object(const void *a, const void *b)
+{
+	const struct journal_op *x = a, *y = b;
+	return x->object < y->object ? -1 : x->object > y->object;
+}
+
+/* True when an operation of the batch, sorted by object, takes the page away: replay would put it back, for blocks come last. */
+static bool taken_away(const void *arg, uint64_t object, uint64_t page)
+{
+	const struct comp_ops *ops = arg;
+	size_t low = 0, high = ops->n;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		if (ops->ops[mid].object < object)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	for (; low < ops->n && ops->ops[low].object == object; low++) {
+		const struct journal_op *o = &ops->ops[low];
+		if (o->code == JOURNAL_REMOVE || (page >= o->a && (o->code == JOURNAL_CUT || page - o->a < o->b)))
+			return true;
+	}
+	return false;
+}
+
+static int take_forward(struct batch *b)
+{
+	struct comp_ops sorted = { .n = b->ops.n };
+	int err = room(b, pagemap_n_pending(b->c->io.map));
+
+	if (!err && sorted.n) {
+		sorted.ops = malloc(sorted.n * sizeof *sorted.ops);
+		if (!sorted.ops)
+			return -ENOMEM;
+		memcpy(sorted.ops, b->ops.ops, sorted.n * sizeof *sorted.ops);
+		qsort(sorted.ops, sorted.n, sizeof *sorted.ops, by_object);
+	}
+	if (!err)
+		b->n += pagemap_forward(b->c->io.map, b->c->running, taken_away, &sorted, b->pages + b->n);
+	free(sorted.ops);
+	return err;
+}
+
 /* Step 1: with operations held off, seals everything bottom-up to a new root page. */
 static int snapshot(struct batch *b, const struct inode *only, bool clean)
 {
@@ -258,6 +318,8 @@ static int snapshot(struct batch *b, const struct inode *only, bool clean)
 		return err;
 	}
 	err = emit(b, PAGEIO_OBJ_ROOT, 0, buf);
+	if (!err && b->forward)
+		err = take_forward(b);
 	if (err)
 		return err;
 	keep_dirty(c);
@@ -273,7 +335,7 @@ static int sync_fresh(struct comp *c, const struct fresh *fresh, size_t n)
 
 	if (!RULE(RULE_SYNC_FRESH))
 		return 0;
-	if (n > SYNC_ONE_BY_ONE) {
+	if (n > FRESH_ONE_BY_ONE && !c->sync_each) {
 		err = pageio_sync_all(&c->io);
 	} else {
 		for (size_t i = 0; i < n && !err; i++)
@@ -335,24 +397,55 @@ static void free_batch(struct batch *b)
 }
 
 static int checkpoint_locked(struct comp *c);
+static int advance(struct comp *c, uint64_t seq);
+
+/* Pages of the journal that a checkpoint would free. */
+static uint32_t ring_used(const struct comp *c)
+{
+	return journal_size(c->journal) - journal_free(c->journal);
+}
+
+/* Pages that the record of all that is dirty takes, with more pages. Operations are held off. */
+static uint64_t exact_need(struct comp *c, size_t more)
+{
+	return journal_record_pages((uint32_t)(dirty_now(c) + 1 + more), (uint32_t)atomic_load(&c->n_ops));
+}
 
 /* Room in the journal for all that is dirty, and more that comes in until operations are held off. */
 static int reserve(struct comp *c)
 {
-	pthread_mutex_lock(&c->list);
-	uint64_t inodes = c->n_dirty, ops = c->ops.n;
-	pthread_mutex_unlock(&c->list);
-	uint64_t need = dirty_now(c) + inodes + (uint64_t)throttle_slack(c) + 64;
+	uint64_t need = exact_need(c, 64 + (size_t)throttle_slack(c));
 
-	need += need / 128 + ops / 100 + 2;
-	need = CL_MIN(need, (uint64_t)journal_size(c->journal) - 1);
-	return journal_free(c->journal) < need ? checkpoint_locked(c) : 0;
+	if (!ring_used(c) || atomic_load(&c->full) || ring_used(c) + need <= room_ring_max(c))
+		return 0;
+	int err = checkpoint_locked(c);
+	return atomic_load(&c->failed) ? err : 0;
 }
 
-/* Pages that the record of all that is dirty takes. Operations are held off. */
-static uint64_t exact_need(struct comp *c)
+/*
+ * Holds operations off, with room in the journal for the record; otherwise they are not held off. -ENOSPC and the like: nothing has
+ * changed. When a checkpoint does not free the journal, what cannot go home goes into this record as well (*ret_forward).
+ */
+static int hold_off(struct comp *c, bool *ret_forward)
 {
-	return journal_record_pages((uint32_t)dirty_now(c) + 1, (uint32_t)atomic_load(&c->n_ops));
+	int err = 0;
+
+	*ret_forward = false;
+	for (bool tried = false;; tried = true) {
+		pthread_rwlock_wrlock(&c->txn);
+		uint64_t need = exact_need(c, 0), used = ring_used(c), free = journal_free(c->journal);
+		if (used + need <= room_ring_max(c) || (!used && need <= free))
+			return 0;
+		*ret_forward = tried && exact_need(c, pagemap_n_pending(c->io.map)) <= free;
+		if (*ret_forward || (tried && need <= free))
+			return 0;
+		pthread_rwlock_unlock(&c->txn);
+		if (tried || !used)
+			return err ? err : -ENOSPC;
+		err = checkpoint_locked(c);
+		if (atomic_load(&c->failed))
+			return err;
+	}
 }
 
 static int fail(struct comp *c, int err)
@@ -366,45 +459,30 @@ static int fail(struct comp *c, int err)
 static int commit_locked(struct comp *c, struct inode *only, bool clean)
 {
 	struct batch b = { .c = c };
-	int err;
+	int err = 0;
 
-	/* Most of the fresh data while operations still go on. */
-	if (only && has_unsynced(only)) {
-		uint64_t seen = atomic_load(&only->fresh_writes);
-		pthread_rwlock_rdlock(&only->lock);
-		uint64_t object = only->data.object;
-		pthread_rwlock_unlock(&only->lock);
-		err = object && RULE(RULE_SYNC_FRESH) ? pageio_sync(&c->io, object) : 0;
-		if (err)
-			return fail(c, err);
-		err = pageio_sync_dirs(&c->io);
-		if (err)
-			return fail(c, err);
-		atomic_store(&only->fresh_synced, seen);
-	}
+	/* Most of the fresh data while operations still go on; and what has no room for it can still be left out. */
+	int lost = only ? fresh_sync(c, only) : fresh_sync_all(c);
+	if (lost == -ENOMEM || (only && room_is_error(lost)))
+		return lost;
+	if (lost && !room_is_error(lost))
+		return fail(c, lost);
 	err = reserve(c);
 	if (err)
 		return err;
-	pthread_rwlock_wrlock(&c->txn);
-	/* The reserve was a guess, made while operations went on. */
-	while (exact_need(c) > journal_free(c->journal)) {
-		bool empty = journal_free(c->journal) == journal_size(c->journal);
-		pthread_rwlock_unlock(&c->txn);
-		err = empty ? -ENOSPC : checkpoint_locked(c);
-		if (err)
-			return err;
-		pthread_rwlock_wrlock(&c->txn);
-	}
+	err = hold_off(c, &b.forward); /* the reserve was a guess, made while operations went on */
+	if (err)
+		return err;
 	uint64_t seq = c->running;
 	bool nothing = !c->n_dirty && !c->ops.n && !atomic_load(&c->dirty_pages) && !clean && c->generation == c->committed_generation;
 	if (!nothing)
 		err = snapshot(&b, only, clean);
 	pthread_rwlock_unlock(&c->txn);
 	if (nothing)
-		return 0;
+		return lost;
 	if (!err)
 		err = sync_fresh(c, b.sync, b.n_sync);
-	if (!err && !RULE(RULE_ROOT_IN_RECORD))
+	if (!err && !RULE(RULE_ROOT_IN_RECORD) && !b.forward)
 		err = pageio_write_home(&c->io, PAGEIO_OBJ_ROOT, 0, b.pages[b.n - 1].buf->data, 1);
 	for (size_t i = 0; i < b.ops.n && !err && !RULE(RULE_OPS_AFTER); i++)
 		err = txn_run_op(c, &b.ops.ops[i], seq, true);
@@ -424,8 +502,13 @@ static int commit_locked(struct comp *c, struct inode *only, bool clean)
 		if (txn_run_op(c, &b.ops.ops[i], seq, true))
 			log_warn("compartment %s: cannot give back the space of object %llu", c->io.name,
 				 (unsigned long long)b.ops.ops[i].object);
+	bool again = b.ops.n && atomic_load(&c->full);
 	free_batch(&b);
-	return 0;
+	if (again) /* space was given back */
+		err = checkpoint_locked(c);
+	else if (b.forward)
+		err = advance(c, seq);
+	return atomic_load(&c->failed) ? err : lost;
 }
 
 int txn_commit(struct comp *c, struct inode *only, bool clean)
@@ -435,107 +518,43 @@ int txn_commit(struct comp *c, struct inode *only, bool clean)
 	if (!err)
 		err = commit_locked(c, only, clean);
 	pthread_mutex_unlock(&c->commit);
-	if (!err && pagemap_n_pending(c->io.map) > PENDING_MAX && c->kick)
+	if (!err && pagemap_n_pending(c->io.map) > room_pending_max(c) && c->kick)
 		c->kick(c->kick_arg);
 	return err;
 }
 
-static int by_place(const void *a, const void *b)
+/* What is home is synced: moves the tail to the first record up to seq that still has pages to bring home, or behind seq. */
+static int advance(struct comp *c, uint64_t seq)
 {
-	const struct pagemap_page *x = a, *y = b;
-	if (x->object != y->object)
-		return x->object < y->object ? -1 : 1;
-	return x->page < y->page ? -1 : x->page > y->page;
-}
-
-/* Lower files that were written home since the last sync; beyond a few it is everything. */
-struct touched {
-	uint64_t objects[SYNC_ONE_BY_ONE];
-	size_t n;
-	bool many;
-};
-
-static void touch(struct touched *t, uint64_t object)
-{
-	for (size_t i = 0; i < t->n; i++)
-		if (t->objects[i] == object)
-			return;
-	if (t->n == SYNC_ONE_BY_ONE)
-		t->many = true;
-	else
-		t->objects[t->n++] = object;
-}
-
-static int write_batch_home(struct comp *c, struct pagemap_page *p, size_t n, uint8_t *join, struct touched *t)
-{
-	int first_err = 0;
-
-	qsort(p, n, sizeof *p, by_place);
-	for (size_t i = 0, run; i < n; i += run) {
-		for (run = 1; i + run < n && run < 64 && p[i + run].object == p[i].object &&
-			      p[i + run].page == p[i].page + run; run++)
-			;
-		const uint8_t *from = p[i].buf->data;
-		if (run > 1)
-			from = join;
-		for (size_t k = 0; k < run && run > 1; k++)
-			memcpy(join + k * CL_PAGE, p[i + k].buf->data, CL_PAGE);
-		/* One file that cannot be written holds up no other. */
-		int err = pageio_write_home(&c->io, p[i].object, p[i].page, from, run);
-		touch(t, p[i].object);
-		first_err = first_err ? first_err : err;
-		if (err)
-			pagemap_not_home(c->io.map, &p[i], run);
-		else
-			pagemap_home(c->io.map, &p[i], run);
-	}
-	return first_err;
-}
-
-static int write_home(struct comp *c, struct touched *t)
-{
-	struct pagemap_page *p = malloc(HOME_BATCH * sizeof *p);
-	uint8_t *join = aligned_alloc(CL_PAGE, (size_t)64 * CL_PAGE);
-	int err = p && join ? 0 : -ENOMEM;
-	size_t n;
-
-	while (!err && (n = pagemap_take_pending(c->io.map, p, HOME_BATCH)))
-		err = write_batch_home(c, p, n, join, t);
-	free(p);
-	free(join);
-	return err;
+	seq = CL_MIN(seq, pagemap_oldest(c->io.map) - 1);
+	int err = journal_advance(c->journal, seq);
+	if (err)
+		return fail(c, err);
+	pagemap_forget(c->io.map, seq);
+	return 0;
 }
 
 /* Step 5. The commit lock is held: no record comes in between. */
 static int checkpoint_locked(struct comp *c)
 {
-	struct touched t = { .n = 0 };
 	uint64_t seq = journal_next(c->journal) - 1;
-	int err = write_home(c, &t);
+	struct home h = { 0 };
+	int err = home_bring(c, &h);
 
-	if (err) {
-		log_err("compartment %s: cannot write pages home: %s; they are safe in the journal", c->io.name, strerror(-err));
+	if (err == -ENOMEM)
 		return err;
-	}
-	if (!RULE(RULE_SYNC_HOME)) {
-		;
-	} else if (t.many) {
-		err = pageio_sync_all(&c->io);
-	} else {
-		for (size_t i = 0; i < t.n && !err; i++)
-			err = pageio_sync(&c->io, t.objects[i]);
-		if (!err)
-			err = pageio_sync_dirs(&c->io);
-		if (!err)
-			err = c->store->ops->sync_dir(c->store, "."); /* root and root.copy, the first time */
-	}
-	if (!err)
-		err = journal_advance(c->journal, seq);
 	if (err)
 		return fail(c, err);
-	pagemap_forget(c->io.map, seq);
-	atomic_fetch_add(&c->checkpoints, 1);
-	return 0;
+	err = h.err;
+	room_note(c, err, h.n_away);
+	if (err && !room_is_error(err))
+		log_err("compartment %s: cannot write pages home: %s; they are safe in the journal", c->io.name, strerror(-err));
+	int moved = advance(c, seq);
+	if (moved)
+		return moved;
+	if (!err)
+		atomic_fetch_add(&c->checkpoints, 1);
+	return err;
 }
 
 int txn_checkpoint(struct comp *c)
@@ -558,8 +577,10 @@ int txn_tick(struct comp *c, int64_t commit_ms)
 	pthread_mutex_unlock(&c->list);
 	if (due || dirty_now(c) > c->data_limit)
 		err = txn_commit(c, NULL, false);
-	if (!err && (journal_free(c->journal) < journal_size(c->journal) / 3 || pagemap_n_pending(c->io.map) > PENDING_MAX ||
-		     (pagemap_n_pending(c->io.map) && now - c->last_commit_ms > IDLE_MS)))
+	bool pending = pagemap_n_pending(c->io.map);
+	bool want = ring_used(c) > room_ring_max(c) / 4 * 3 || pagemap_n_pending(c->io.map) > room_pending_max(c) ||
+		    (pending && now - c->last_commit_ms > IDLE_MS);
+	if (!err && want && (!atomic_load(&c->full) || room_may_have_come(c)))
 		err = txn_checkpoint(c);
 	return err;
 }

@@ -5,21 +5,30 @@
 
 #include "common/base.h"
 #include "fs/comp.h"
+#include "fs/room.h"
 
 /*
  * An operation that changes something runs between these. begin waits while too much is dirty. Not nested.
- * -EROFS: the compartment is not ours to write, or a sync failed; -ENOSPC from a commit that had to be made first.
+ * -EROFS: the compartment is not ours to write, or a sync failed; -ENOSPC, -EDQUOT: there is no room for an operation of this kind.
  */
-int txn_begin(struct comp *c) CL_MUST_USE;
+int txn_begin(struct comp *c) CL_MUST_USE; /* ROOM_NEW */
+int txn_begin_kind(struct comp *c, enum room_kind kind) CL_MUST_USE;
 void txn_end(struct comp *c);
+/* The same for one that may make that many pages dirty, rather than a few. */
+int txn_begin_pages(struct comp *c, enum room_kind kind, uint32_t pages) CL_MUST_USE;
+void txn_end_pages(struct comp *c, uint32_t pages);
 
 /*
  * Makes everything durable that was done before the call. only: NULL = all; else this inode with its data, and all metadata;
  * other inodes whose fresh data is not durable keep their last committed contents in this commit. clean: marks the compartment
- * closed cleanly. -EIO, -ENOSPC, ...: the compartment is read-only from then on (but after -ENOSPC before anything was written).
+ * closed cleanly. -ENOSPC, -EDQUOT before anything was written: nothing has changed, it can be tried again. Other errors: the
+ * compartment is read-only from then on.
  */
 int txn_commit(struct comp *c, struct inode *only, bool clean) CL_MUST_USE;
-/* Writes committed pages home, syncs them and moves the journal's tail. */
+/*
+ * Writes committed pages home, syncs them and moves the journal's tail. Pages that cannot be written stay pending, in memory and in the
+ * journal, and hold up no others; the first such error is returned.
+ */
 int txn_checkpoint(struct comp *c) CL_MUST_USE;
 /*
  * Does what a recorded operation says to the page map, and with lower to the lower files. seq: the transaction that records it; a range
