@@ -5,6 +5,7 @@ include tests/bench/local.mk
 include tests/fault/local.mk
 include tests/fuzz/local.mk
 include tests/evil/local.mk
+include tests/full/local.mk
 include tests/model/local.mk
 include tests/mount/local.mk
 include tests/sim/local.mk
