@@ -215,7 +215,7 @@ static int read_headers(struct journal *j, struct header *ret)
 			err = decode_header(j, page, &h);
 		if (err == -EPROTONOSUPPORT && best)
 			best = err;
-		if (err)
+		if (err == -EUCLEAN)
 			ret->damaged = (int)i;
 		if (err || le64_get(h.generation) <= ret->generation) {
 			if (err || le64_get(h.generation) < ret->generation)

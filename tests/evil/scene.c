@@ -327,7 +327,7 @@ void scene_make(struct scene *s)
 	m->seed = 16;
 	m->im = image_new();
 	m->store = image_store(m->im);
-	m->cfg = (struct fs_config){ .no_threads = true, .journal_pages = 160 };
+	m->cfg = (struct fs_config){ .no_threads = true, .journal_pages = 320 };
 	for (unsigned i = 0; i < 2; i++) {
 		MUST(secret_new_random(32, &s->keys[i]));
 		s->comps[i] = (struct fs_compartment){ .rank = i, .dir = i ? "upper" : NULL, .key = s->keys[i] };

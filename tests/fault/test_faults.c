@@ -69,9 +69,11 @@ static void pause_it(struct trouble *t, bool on)
 
 static bool grave(const struct trouble *t)
 {
-	enum wrap_kind kind = ((const struct faulty *)t->arg)->kind;
+	const struct faulty *f = t->arg;
+	enum wrap_kind kind = f->kind;
 
-	return kind == WRAP_PWRITE || kind == WRAP_SYNC || kind == WRAP_SYNC_DIR || kind == WRAP_SYNC_ALL;
+	/* What cannot be written home stays in the journal, and is as durable as before. */
+	return (kind == WRAP_PWRITE && !strcmp(f->name, "journal")) || kind == WRAP_SYNC || kind == WRAP_SYNC_DIR || kind == WRAP_SYNC_ALL;
 }
 
 /* memstore, or a directory that goes away. */

@@ -5,7 +5,7 @@
  *
  *   make F, mkdir D, symlink F, tmpfile F, write F OFF LEN, append F LEN, truncate F SIZE, punch F OFF LEN, zero F OFF LEN,
  *   rename A B, exchange A B, link A B, unlink F, rmdir D, open F, close F, xattr F LEN, rmxattr F, mode F, fsync F, sync, tick,
- *   times N COMMAND (in which # is the number)
+ *   full, room (on the disk), times N COMMAND (in which # is the number)
  */
 #include "tests/sim/scripts.h"
 
@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#define OVER "write a 0 12k\n fsync a\n write a 4k 16k\n fsync a\n write a 0 12k\n fsync a\n write a 4k 16k\n fsync a\n"
 
 const struct script scripts[] = {
 	{ "create", 0, "make a\n make b\n fsync a\n mkdir d\n make d/c\n symlink s\n sync\n make d/e\n fsync d/e\n unlink a\n sync" },
@@ -43,6 +45,10 @@ const struct script scripts[] = {
 		     "write a 4k 20k\n fsync a\n write b 4k 20k\n fsync b\n unlink a\n sync\n write b 0 8k\n fsync b" },
 	{ "behind", 2, "make a\n make b\n write a 0 64k\n write b 0 64k\n sync\n write a 64k 64k\n fsync b\n write a 0 64k\n mode a\n fsync b\n"
 		       "truncate a 0\n write a 0 64k\n fsync b\n fsync a\n punch a 0 8k\n write a 128k 64k\n fsync b\n sync" },
+	/* Pages that cannot go home are moved forward in the journal, again and again. */
+	{ "full", 0, "make a\n write a 0 32k\n make b\n write b 0 4k\n make c\n write c 0 8k\n sync\n" OVER "make d\n write d 0 8k\n write b 4k 8k\n"
+		     "fsync b\n full\n" OVER OVER "unlink c\n fsync b\n" OVER "mode d\n sync\n" OVER "truncate a 20k\n fsync a\n" OVER
+		     "room\n tick\n make e\n write e 0 12k\n sync\n" OVER },
 };
 const size_t n_scripts = CL_ARRAY_LEN(scripts);
 
@@ -281,6 +287,8 @@ static void run(struct trial *t, void *arg)
 	else if (!strcmp(v, "sync")) {
 		drive_expect(d, fs_sync(d->fs), 0);
 		d->synced(d->synced_arg);
+	} else if (!strcmp(v, "full") || !strcmp(v, "room")) {
+		simdisk_full(t->disk, *v == 'f');
 	} else if (!strcmp(v, "fsync")) {
 		struct ref_inode *i = find(t, c->a);
 		drive_expect(d, fs_fsync(d->fs, i->ino, false), 0);
@@ -319,7 +327,7 @@ static void repeat(struct trial *t, const char *line, unsigned n)
 
 void script_run(struct trial *t, const struct script *s)
 {
-	char text[1024], *save, *line;
+	char text[4096], *save, *line;
 
 	trial_begin(t, 0, s->ring, &nothing, s->name);
 	snprintf(text, sizeof text, "%s", s->text);
@@ -352,7 +360,7 @@ void script_random(struct trial *t, uint64_t seed, bool trace)
 
 	p = profiles[sim_below(&rng, CL_ARRAY_LEN(profiles))];
 	/* One transaction takes a write in whole. */
-	p.max_bytes = CL_MIN(CL_MAX(trial_rings[ring] / 32, 8u), 256u) * CL_PAGE;
+	p.max_bytes = CL_MIN(CL_MAX(trial_rings[ring] / 64, 8u), 256u) * CL_PAGE;
 	trial_begin(t, seed, ring, &p, NULL);
 	t->drive.trace = trace;
 	for (uint64_t n = 4 + sim_below(&rng, 90); n; n--)

@@ -180,6 +180,19 @@ void simnode_read(const struct sim_nodes *t, uint32_t node, void *buf, size_t n,
 	}
 }
 
+bool simnode_has(const struct sim_nodes *t, uint32_t node, uint64_t off, uint64_t len)
+{
+	for (uint64_t p = off / CL_PAGE; p * CL_PAGE < off + len; p++)
+		if (!find_page(&t->v[node], p))
+			return false;
+	return true;
+}
+
+void simdisk_full(struct simdisk *d, bool full)
+{
+	d->full = full;
+}
+
 static void cut_file(struct sim_node *f, uint64_t size)
 {
 	if (size < f->size) {

@@ -54,6 +54,9 @@ struct simdisk *simdisk_cut(const struct simdisk *d, size_t n, enum sim_cut how,
 /* What another process finds when this one ended before operation n, with the log so far: nothing more has become durable. */
 struct simdisk *simdisk_kill(const struct simdisk *d, size_t n);
 
+/* From now on nothing new finds room, as on a full disk: what overwrites stored pages does. */
+void simdisk_full(struct simdisk *d, bool full);
+
 /* A store over it; several may be open. Freed by its own free, before the disk. */
 struct store *simdisk_store(struct simdisk *d);
 

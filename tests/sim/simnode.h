@@ -60,7 +60,11 @@ struct simdisk {
 	size_t n_log, cap_log;
 	uint64_t mark;
 	bool recording;
+	bool full;
 };
+
+/* True when all pages of a range of a file are stored. */
+bool simnode_has(const struct sim_nodes *t, uint32_t node, uint64_t off, uint64_t len);
 
 /* Node of that name in a folder, or SIM_NOBODY. */
 uint32_t simnode_find(const struct sim_nodes *t, uint32_t dir, const char *name);

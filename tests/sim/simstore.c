@@ -78,6 +78,8 @@ static int sim_open(struct store *s, const char *name, int flags, struct store_f
 		return -EEXIST;
 	if (node != SIM_NOBODY && of(s)->disk->now.v[node].is_dir)
 		return -EUCLEAN;
+	if (node == SIM_NOBODY && of(s)->disk->full)
+		return -ENOSPC;
 	if (node == SIM_NOBODY) {
 		node = simnode_new(&of(s)->disk->now, false);
 		name_op(s, SIM_LINK, dir, last, NULL, node);
@@ -109,6 +111,8 @@ static int sim_pwritev(struct store *s, struct store_file *f, struct iovec *iov,
 
 	for (int k = 0; k < n; k++)
 		op.len += iov[k].iov_len;
+	if (of(s)->disk->full && !simnode_has(&of(s)->disk->now, op.node, off, op.len))
+		return -ENOSPC;
 	op.data = ref_alloc(sizeof *op.data + op.len);
 	op.data->refs = 1;
 	uint8_t *to = op.data->bytes;
@@ -248,8 +252,9 @@ static int sim_list(struct store *s, const char *name, int (*fn)(void *arg, cons
 
 static int sim_space(struct store *s, struct store_space *ret)
 {
-	(void)s;
-	*ret = (struct store_space){ CL_PAGE, 1u << 24, 1u << 23, 1u << 23 };
+	uint64_t left = of(s)->disk->full ? 0 : 1u << 23;
+
+	*ret = (struct store_space){ CL_PAGE, 1u << 24, left, left };
 	return 0;
 }
 

@@ -14,7 +14,7 @@
 
 const char *const trial_cut_names[SIM_CUTS] = { "none", "all", "prefix", "some", "torn", "shuffle", "files", "names", "data",
 						       "garbage" };
-const uint32_t trial_rings[TRIAL_RINGS] = { 64, 128, 512, 1024 };
+const uint32_t trial_rings[TRIAL_RINGS] = { 64, 128, 1024, 2048 };
 
 static struct simdisk *fresh[TRIAL_RINGS];
 static char why[1200];
