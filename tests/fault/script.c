@@ -102,6 +102,8 @@ void run_op(struct run *r, const struct step *s)
 {
 	/* What failed once and has not made the volume read-only works the second time. */
 	for (unsigned tries = 0; tries < 2 && !r->bad; tries++) {
+		if (r->fs) /* a full disk is asked again whether there is room, which is not done all the time */
+			atomic_store(&fs_own(r->fs)->full_ms, -100000);
 		begin(r, s->op, s->a ? s->a : "");
 		int err = step_do(r, s);
 		bool done = judge(r, err), hit = was_hit(r);
