@@ -70,6 +70,12 @@ static bool was_hit(const struct run *r)
 	return r->trouble->hits(r->trouble) != r->hits_before;
 }
 
+/* On a full disk a volume is closed with what it has in its journal. */
+static bool no_room(const struct run *r)
+{
+	return r->trouble->err == ENOSPC || r->trouble->err == EDQUOT;
+}
+
 /* Sees to the result of an operation; true: it has been done. */
 static bool judge(struct run *r, int err)
 {
@@ -81,7 +87,7 @@ static bool judge(struct run *r, int err)
 	if (!err && r->was_failed && step_changes(r->op))
 		complain(r, "it was done on a volume that is read-only", "");
 	if (!err && was_hit(r) && r->trouble->grave && r->trouble->grave(r->trouble) &&
-	    (step_is_sync(r->op) || r->op == STEP_CLOSE_VOLUME))
+	    (step_is_sync(r->op) || (r->op == STEP_CLOSE_VOLUME && !no_room(r))))
 		complain(r, "it says that all is durable, and it is not", "");
 	if (r->fs && run_failed(r) && r->read_only_lines != 1)
 		complain(r, "the log does not say once that and why the volume is read-only", "");
