@@ -70,10 +70,10 @@ static bool was_hit(const struct run *r)
 	return r->trouble->hits(r->trouble) != r->hits_before;
 }
 
-/* On a full disk a volume is closed with what it has in its journal. */
+/* A volume is closed with what it has in its journal, and cannot bring home for the moment. */
 static bool no_room(const struct run *r)
 {
-	return r->trouble->err == ENOSPC || r->trouble->err == EDQUOT;
+	return r->trouble->err == ENOSPC || r->trouble->err == EDQUOT || r->trouble->err == ENOMEM;
 }
 
 /* Sees to the result of an operation; true: it has been done. */

@@ -72,9 +72,12 @@ static bool grave(const struct trouble *t)
 	const struct faulty *f = t->arg;
 	enum wrap_kind kind = f->kind;
 
-	/* What cannot be written home stays in the journal, and is as durable as before; so is what finds no room there when it is synced. */
-	bool journal = !strcmp(f->name, "journal"), no_room = f->err == ENOSPC || f->err == EDQUOT;
-	if (kind == WRAP_PWRITE || no_room)
+	/*
+	 * What cannot be written home stays in the journal, and is as durable as before; so is what finds no room, or no memory, when it is
+	 * synced there.
+	 */
+	bool journal = !strcmp(f->name, "journal"), waits = f->err == ENOSPC || f->err == EDQUOT || f->err == ENOMEM;
+	if (kind == WRAP_PWRITE || waits)
 		return journal && (kind == WRAP_PWRITE || kind == WRAP_SYNC);
 	return kind == WRAP_SYNC || kind == WRAP_SYNC_DIR || kind == WRAP_SYNC_ALL;
 }
