@@ -3,6 +3,7 @@
 #include "fs/check.h"
 
 #include "fs/fs_private.h"
+#include "fs/repair.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,10 +11,17 @@
 #include <string.h>
 
 #define CACHE_BYTES ((uint64_t)8 << 20) /* for what is looked up again: directories, for paths */
+#define ROUNDS_MAX 64u                  /* of repair: each mends something, or is the last */
 #define STEP 256u                       /* pages between calls of progress */
 
-static void tell(struct checker *k, enum check_kind kind, const char *path)
+static void tell(struct check_comp *cc, enum check_kind kind, const char *path)
 {
+	struct checker *k = cc->k;
+
+	cc->repairable += cc->want.kind != REPAIR_NONE && kind == CHECK_ERROR;
+	if (kind != CHECK_FIXED && repair_hold(cc, kind, path, k->text))
+		return;
+	cc->told += kind == CHECK_ERROR;
 	if (kind == CHECK_ERROR)
 		k->check->ret_errors++;
 	else if (kind == CHECK_FIXED)
@@ -31,7 +39,7 @@ void check_say(struct check_comp *cc, enum check_kind kind, const char *fmt, ...
 	va_start(ap, fmt);
 	vsnprintf(k->text + n, sizeof k->text - (size_t)n, fmt, ap);
 	va_end(ap);
-	tell(k, kind, "");
+	tell(cc, kind, "");
 }
 
 void check_say_inode(struct check_comp *cc, uint32_t slot, const char *fmt, ...)
@@ -54,13 +62,13 @@ void check_say_inode(struct check_comp *cc, uint32_t slot, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(k->text + n, sizeof k->text - (size_t)n, fmt, ap);
 	va_end(ap);
-	tell(k, CHECK_ERROR, path ? path : "");
+	tell(cc, CHECK_ERROR, path ? path : "");
 }
 
 void check_say_at(struct check_comp *cc, const char *path, const char *text)
 {
 	snprintf(cc->k->text, sizeof cc->k->text, "%s", text);
-	tell(cc->k, CHECK_ERROR, path);
+	tell(cc, CHECK_ERROR, path);
 }
 
 void check_say_entry(struct check_comp *cc, uint32_t dir, const char *name, const char *fmt, ...)
@@ -76,7 +84,7 @@ void check_say_entry(struct check_comp *cc, uint32_t dir, const char *name, cons
 	va_start(ap, fmt);
 	vsnprintf(k->text + n, sizeof k->text - (size_t)n, fmt, ap);
 	va_end(ap);
-	tell(k, CHECK_ERROR, path ? path : "");
+	tell(cc, CHECK_ERROR, path ? path : "");
 }
 
 void check_progress(struct checker *k, uint64_t pages)
@@ -116,14 +124,16 @@ void *check_grow(void *array, size_t n, size_t *cap, size_t item)
 	return p;
 }
 
-/* Shares the lease, and keeps it. A missing one is found later. */
-static int hold_lease(struct check_comp *cc, struct fault *f)
+int check_hold_lease(struct check_comp *cc, struct fault *f)
 {
 	const struct store_ops *ops = cc->store->ops;
 	char text[128] = "";
 	size_t got = 0;
-	int err = ops->open(cc->store, "lease", STORE_RDONLY, &cc->lease);
+	/* A repair makes it exclusive, for which it must be open for writing. */
+	int err = ops->open(cc->store, "lease", cc->in_round ? STORE_RDWR : STORE_RDONLY, &cc->lease);
 
+	if (cc->in_round && (err == -EROFS || err == -EACCES))
+		err = ops->open(cc->store, "lease", STORE_RDONLY, &cc->lease);
 	if (err == -ENOENT || err == -EUCLEAN) {
 		cc->lease = NULL;
 		return 0;
@@ -158,10 +168,13 @@ static void drop_lease(struct check_comp *cc)
 /* These end the check; everything else is a finding. */
 static bool is_fatal(int err)
 {
-	return err == -EBUSY || err == -ENOMEM;
+	return err == -EBUSY || check_is_ours(err);
 }
 
-/* Replays and recovers, if there is a reason: a volume that was closed cleanly is not written to. */
+/*
+ * Replays and recovers, if there is a reason: a volume that was closed cleanly is not written to. Before a repair nothing but
+ * the journal is: what else a crash has left is looked at first.
+ */
 static int recover(struct check_comp *cc, struct fault *f)
 {
 	struct fault why = { 0 };
@@ -176,12 +189,13 @@ static int recover(struct check_comp *cc, struct fault *f)
 		return is_fatal(err) ? err : 0;
 	}
 	unsigned replayed = c->replayed;
-	bool needed = replayed || !c->was_clean || c->n_orphans;
+	bool needed = replayed || !c->was_clean || (c->n_orphans && !cc->in_round);
 	comp_free(c);
 	if (!needed)
 		return 0;
 	cfg.read_only = false;
-	err = comp_open(cc->k->volume, cc->fc, true, &cfg, &c, &why);
+	err = cc->in_round ? comp_open_repair(cc->k->volume, cc->fc, cc->lease, &cfg, &c, &why)
+			   : comp_open(cc->k->volume, cc->fc, true, &cfg, &c, &why);
 	if (!err && !c->writable) {
 		comp_free(c);
 		err = fault_set(&why, -EROFS, CL_EXIT_FAILED, "cannot write to it");
@@ -210,10 +224,12 @@ static int enter(struct check_comp *cc, struct fault *f)
 	cc->missing = cc->k->volume->ops->sub(cc->k->volume, cc->id, &cc->store);
 	if (cc->missing) {
 		cc->store = NULL;
-		return cc->missing == -ENOMEM ? fault_set(f, -ENOMEM, CL_EXIT_FAILED, "out of memory") : 0;
+		return check_is_ours(cc->missing) ? fault_set(f, cc->missing, CL_EXIT_FAILED, "compartment %s: cannot open its folder: %s",
+							      cc->name, strerror(-cc->missing))
+						  : 0;
 	}
-	int err = hold_lease(cc, &why);
-	if (err == -EBUSY && cc->k->check->follow && !cc->k->check->replay) {
+	int err = check_hold_lease(cc, &why);
+	if (err == -EBUSY && cc->k->check->follow && !cc->k->check->replay && !cc->in_round) {
 		drop_lease(cc);
 		cc->follow = true;
 		cc->k->check->ret_followed += cc->fc->key != NULL;
@@ -230,29 +246,35 @@ static int prepare(struct check_comp *cc, struct fault *f)
 		check_say(cc, CHECK_ERROR, "its folder %s is missing from the backing directory", cc->id);
 	else if (cc->missing)
 		check_say(cc, CHECK_ERROR, "its folder %s cannot be opened: %s", cc->id, strerror(-cc->missing));
-	if (cc->missing || !cc->fc->key || !cc->k->check->replay)
+	/* Each round of a repair begins with that. */
+	if (cc->missing || !cc->fc->key || !cc->k->check->replay || cc->k->check->repair != FS_REPAIR_NONE)
 		return 0;
 	/* Its own writer needs the lease alone. */
 	drop_lease(cc);
 	int err = recover(cc, f);
-	return err ? err : hold_lease(cc, f);
+	return err ? err : check_hold_lease(cc, f);
 }
 
 /* Both copies at home; while the journal has a newer root page, they are written again anyway. */
-static void check_roots(struct check_comp *cc)
+static int check_roots(struct check_comp *cc)
 {
 	static const char *const names[2] = { "root", "root.copy" };
 	uint8_t page[CL_PAGE];
 	uint64_t txn[2];
+	bool clean;
 	int err[2];
 
 	if (pagemap_read(cc->c->io.map, PAGEIO_OBJ_ROOT, 0, page))
-		return;
-	for (unsigned i = 0; i < 2; i++)
-		err[i] = comp_check_root(cc->c, i, &txn[i]);
+		return 0;
+	for (unsigned i = 0; i < 2; i++) {
+		err[i] = comp_check_root(cc->c, i, &txn[i], &clean);
+		if (check_is_ours(err[i]))
+			return err[i];
+	}
 	for (unsigned i = 0; i < 2; i++) {
 		if (err[i] == -ENOENT)
 			continue; /* told as a missing file */
+		REPAIR_WANT(cc, REPAIR_COMMIT);
 		if (err[i])
 			check_say(cc, CHECK_ERROR,
 				  "root page: %s is damaged (it %s); %s is good, the next checkpoint writes both",
@@ -262,21 +284,45 @@ static void check_roots(struct check_comp *cc)
 			check_say(cc, CHECK_ERROR, "root page: %s is older than %s (transaction %llu, not %llu)",
 				  names[i], names[!i], (unsigned long long)txn[i], (unsigned long long)txn[!i]);
 	}
+	cc->want.kind = REPAIR_NONE;
+	return 0;
+}
+
+/* A round that has found something up to a step ends there, to be repaired: what comes later could be wrong for it. */
+static bool ends_here(const struct check_comp *cc, unsigned step)
+{
+	return cc->in_round && repair_any(cc, step);
 }
 
 static int check_inside(struct check_comp *cc)
 {
-	check_roots(cc);
-	int err = check_table(cc);
+	if (cc->fc->rank == 0) {
+		memset(cc->k->gates, 0, cc->k->n * sizeof *cc->k->gates);
+		cc->k->gates_unsure = false;
+	}
+	uint64_t before = cc->left; /* of lower files: of no matter for names */
+	int err = check_roots(cc);
+	if (!err)
+		err = check_table(cc);
 	if (!err)
 		err = check_dirs(cc);
 	if (!err)
-		err = check_bitmaps(cc);
+		err = check_objects(cc);
+	if (err || ends_here(cc, REPAIR_STEP_TREE))
+		return err;
+	bool sure = cc->left == before && cc->waiting_step > REPAIR_STEP_TREE; /* of all names */
+	err = check_bitmaps(cc);
 	if (!err)
 		err = check_links(cc);
-	if (!err)
-		err = check_objects(cc);
-	return err ? err : check_contents(cc);
+	if (err || (sure && ends_here(cc, REPAIR_STEP_COUNTS)))
+		return err;
+	if (cc->in_round && !sure) {
+		uint64_t left = cc->left, notes = cc->notes;
+		repair_forget(cc);
+		cc->left = left;
+		cc->notes = notes;
+	}
+	return check_contents(cc);
 }
 
 static void free_lists(struct check_comp *cc)
@@ -289,6 +335,10 @@ static void free_lists(struct check_comp *cc)
 	cc->inodes = NULL;
 	cc->objects = NULL;
 	cc->lost = NULL;
+	cc->n_lower = cc->cap_lower = cc->n_inodes = cc->cap_inodes = cc->n_objects = cc->cap_objects = 0;
+	cc->n_lost = cc->cap_lost = 0;
+	cc->records = cc->lower_pages = 0;
+	cc->journal_bad = cc->lower_unsure = cc->lower_unread = false;
 }
 
 /* Without a replay: what the next mount does first. */
@@ -330,8 +380,13 @@ static int check_comp(struct check_comp *cc, struct fault *f)
 	}
 	if (err) {
 		cc->c = NULL;
-		check_say(cc, CHECK_ERROR, "its contents cannot be checked: %s",
-			  why.text[0] ? why.text : strerror(-err));
+		if (cc->in_round && (repair_is_damage(err) || err == -EUCLEAN)) {
+			REPAIR_WANT(cc, REPAIR_ROOT_PAGE); /* if it is that: or else nothing is told of it here */
+			check_say(cc, CHECK_ERROR, "root page: both copies of it are damaged");
+		} else {
+			check_say(cc, CHECK_ERROR, "its contents cannot be checked: %s",
+				  why.text[0] ? why.text : strerror(-err));
+		}
 		cc->k->gates_unsure |= cc->fc->rank == 0;
 		return 0;
 	}
@@ -345,27 +400,115 @@ static int check_comp(struct check_comp *cc, struct fault *f)
 }
 
 /* A compartment that no gate leads to cannot be reached. */
-static void check_gates(struct checker *k, struct check_comp *cc)
+static int check_gates(struct checker *k, struct check_comp *cc, struct fault *f)
 {
-	bool lowest = false;
+	struct check_comp *lowest = NULL;
 
 	for (size_t i = 0; i < k->n; i++)
-		lowest |= k->list[i].key && k->list[i].rank == 0;
-	for (size_t i = 0; i < k->n && lowest && !k->gates_unsure; i++)
-		if (k->list[i].key && k->list[i].rank && !k->gates[i])
-			check_say(&cc[i], CHECK_ERROR, "no entry of the volume's root directory leads to it");
+		if (k->list[i].key && k->list[i].rank == 0)
+			lowest = &cc[i];
+	for (size_t i = 0; i < k->n && lowest && !k->gates_unsure; i++) {
+		bool made = false;
+		int err = 0;
+		if (!k->list[i].key || !k->list[i].rank || k->gates[i])
+			continue;
+		if (k->check->repair == FS_REPAIR_ALL)
+			err = repair_add_gate(lowest, i, &made, f);
+		if (err)
+			return err;
+		check_say(&cc[i], made ? CHECK_FIXED : CHECK_ERROR, "no entry of the volume's root directory leads to it%s",
+			  made ? "; it has one again" : "");
+	}
+	return 0;
+}
+
+/* Lower files, and with a key all the rest, as far as it makes sense before a repair. */
+static int check_round(struct check_comp *cc, bool *ret_changed, struct fault *f)
+{
+	int err = cc->lease ? 0 : check_hold_lease(cc, f);
+
+	*ret_changed = false;
+	if (!err && cc->fc->key && cc->lease)
+		err = recover(cc, f);
+	if (err)
+		return err;
+	err = check_lower(cc);
+	if (err)
+		return fault_set(f, err, CL_EXIT_FAILED, "compartment %s: cannot list its files: %s", cc->name, strerror(-err));
+	cc->k->all = CL_MAX(cc->k->all, cc->k->done + (cc->fc->key ? cc->lower_pages : 0));
+	if (!repair_any(cc, REPAIR_STEP_LOWER)) {
+		err = check_comp(cc, f);
+		if (err)
+			return err;
+	}
+	cc->verified = !cc->left && !cc->notes && !cc->held;
+	return repair_run(cc, REPAIR_STEP_CONTENTS, ret_changed, f);
+}
+
+/* Rounds, until one finds nothing that could be repaired. */
+static int repair_comp(struct check_comp *cc, struct fault *f)
+{
+	bool changed = cc->store && !cc->follow;
+	int err = 0;
+
+	cc->in_round = true;
+	for (unsigned n = 0; changed && !err && n < ROUNDS_MAX; n++) {
+		free_lists(cc);
+		repair_forget(cc);
+		err = check_round(cc, &changed, f);
+	}
+	cc->in_round = false;
+	free_lists(cc);
+	repair_forget(cc);
+	free(cc->mended);
+	cc->mended = NULL;
+	cc->n_mended = cc->cap_mended = 0;
+	return err;
+}
+
+/* Told as it is; then, perhaps, once more as it is repaired. */
+static int check_told(struct check_comp *cc, struct fault *f)
+{
+	struct fs_check *check = cc->k->check;
+	char question[160];
+
+	int err = check_comp(cc, f);
+	free_lists(cc);
+	if (err || !check->ask || !check->replay || !cc->repairable)
+		return err;
+	snprintf(question, sizeof question, "compartment %s: %llu of these errors can be repaired. Repair them", cc->name,
+		 (unsigned long long)cc->repairable);
+	if (!check->ask(check->arg, question))
+		return 0;
+	check->ret_errors -= cc->told;
+	check->repair = FS_REPAIR_ALL;
+	drop_lease(cc);
+	err = repair_comp(cc, f);
+	check->repair = FS_REPAIR_NONE;
+	if (err || cc->verified)
+		return err;
+	err = check_lower(cc);
+	if (!err)
+		err = check_comp(cc, f);
+	free_lists(cc);
+	return err;
 }
 
 static int run(struct checker *k, struct check_comp *cc, struct fault *f)
 {
 	int err = 0;
 
-	for (size_t i = 0; i < k->n && !err; i++)
+	for (size_t i = 0; i < k->n && !err; i++) {
+		cc[i].in_round = k->check->repair != FS_REPAIR_NONE;
 		err = enter(&cc[i], f);
+		cc[i].in_round = false;
+	}
 	for (size_t i = 0; i < k->n && !err; i++)
 		err = prepare(&cc[i], f);
+	for (size_t i = 0; i < k->n && !err && k->check->repair != FS_REPAIR_NONE; i++)
+		err = repair_comp(&cc[i], f);
 	for (size_t i = 0; i < k->n && !err; i++) {
-		if (!cc[i].store)
+		if (!cc[i].store || cc[i].verified)
 			continue;
 		err = check_lower(&cc[i]);
 		if (err)
@@ -374,16 +517,14 @@ static int run(struct checker *k, struct check_comp *cc, struct fault *f)
 		if (cc[i].fc->key)
 			k->all += cc[i].lower_pages;
 	}
-	for (size_t i = 0; i < k->n && !err; i++) {
-		err = check_comp(&cc[i], f);
-		free_lists(&cc[i]);
-	}
-	if (err)
-		return err;
-	check_gates(k, cc);
-	if (k->check->progress && k->all)
+	for (size_t i = 0; i < k->n && !err; i++)
+		if (!cc[i].verified)
+			err = check_told(&cc[i], f);
+	if (!err)
+		err = check_gates(k, cc, f);
+	if (!err && k->check->progress && k->all)
 		k->check->progress(k->check->arg, k->all, k->all);
-	return 0;
+	return err;
 }
 
 int fs_check(struct store *volume, const struct fs_compartment *c, size_t n, const struct fs_config *cfg,
@@ -421,6 +562,7 @@ int fs_check(struct store *volume, const struct fs_compartment *c, size_t n, con
 	k->cfg.cache_bytes = cfg->cache_bytes ? CL_MIN(cfg->cache_bytes, CACHE_BYTES) : CACHE_BYTES;
 	for (size_t i = 0; i < n; i++) {
 		cc[i].k = k;
+		repair_forget(&cc[i]);
 		cc[i].fc = &c[i];
 		cc[i].at = i;
 		bytes_to_hex(c[i].id, 16, cc[i].id);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Inside of fs_check (fsck): what fs/check*.c share. Verification only: nothing but the replay writes to the volume.
+ * Inside of fs_check (fsck): what fs/check*.c share. Verification only: what is written, fs/repair*.c write, or the replay.
  *
  * A compartment is checked in these steps, each of which goes on behind any damage:
  *   lower    names, types, modes, links and sizes of lower files; journal (no key needed)
@@ -20,13 +20,14 @@
  * with fixed = false and counted nowhere: lower files that nobody refers to are what a crash leaves, and no error; nor
  * is it one that contents could not be looked at because of an error that was told.
  *
- * Functions return 0, whatever they found, or a negative errno that ends the check (-ENOMEM).
+ * Functions return 0, whatever they found, or a negative errno that ends the check (-ENOMEM, -EMFILE, -ENFILE).
  */
 #ifndef CLOISON_FS_CHECK_H
 #define CLOISON_FS_CHECK_H
 
 #include "common/base.h"
 #include "fs/comp.h"
+#include "fs/repair_kind.h"
 
 #include <stdarg.h>
 
@@ -87,10 +88,12 @@ struct checker {
 	struct check_buffers *buffers[2];
 	unsigned depth;
 	char text[1024];
+	char note[700]; /* what a repair has done, for the finding's text */
 	char path[CHECK_PATH_MAX];
 };
 
 struct check_scrub;
+struct repair_held;
 
 struct check_comp {
 	struct checker *k;
@@ -110,6 +113,7 @@ struct check_comp {
 	uint64_t *lower; /* objects that have a lower file, sorted */
 	size_t n_lower, cap_lower;
 	bool lower_unsure; /* a folder could not be listed */
+	bool lower_unread; /* a file is there, and could not be looked at: what is not in the list may be there */
 
 	struct check_inode *inodes;
 	size_t n_inodes, cap_inodes;
@@ -117,6 +121,19 @@ struct check_comp {
 	size_t n_objects, cap_objects;
 	struct check_range *lost;
 	size_t n_lost, cap_lost;
+
+	/* Repair: see repair.h. */
+	bool in_round;           /* findings are held, to be repaired; else they are told */
+	struct repair want;      /* what mends the finding that is told next */
+	struct repair_held *held, **held_end;
+	size_t held_bytes;
+	uint64_t left, notes;    /* errors of this round that cannot be repaired, and notes */
+	uint64_t told, repairable; /* errors told, and of these such as could have been repaired */
+	unsigned waiting_step;   /* first step of those that were found and could not be held */
+	uint64_t *mended;        /* hashes of findings that were repaired, sorted: what comes back is not repaired again */
+	size_t n_mended, cap_mended;
+	bool verified;           /* a round found nothing at all */
+	uint64_t first_new;      /* objects from here on were made by a repair */
 };
 
 /* check.c: findings. In text, "inode N: " is put in front when it has no path. */
@@ -125,6 +142,11 @@ void check_say_inode(struct check_comp *cc, uint32_t slot, const char *fmt, ...)
 void check_say_entry(struct check_comp *cc, uint32_t dir, const char *name, const char *fmt, ...) CL_PRINTF(4, 5);
 /* The finding in text for a path that was looked up elsewhere; "": none. */
 void check_say_at(struct check_comp *cc, const char *path, const char *text);
+/* Want of memory or of descriptors is ours, and says nothing about the volume: it ends the check. */
+static inline bool check_is_ours(int err)
+{
+	return err == -ENOMEM || err == -EMFILE || err == -ENFILE;
+}
 /* Pages were read. */
 void check_progress(struct checker *k, uint64_t pages);
 /* "does not authenticate" and the like; for one or for many. */
@@ -169,15 +191,18 @@ struct check_walk {
 int check_walk(struct check_walk *w) CL_MUST_USE;
 /* What bad says of an inode's object: what is "contents", for instance; size its bytes. */
 void check_say_bad(struct check_comp *cc, uint32_t slot, const char *what, uint64_t size,
-		   const struct check_range *leaves, bool index, int err);
+		   const struct check_range *leaves, bool index, int err, enum repair_kind repair);
 
-/* True, and told, when an object with pages has no lower file at all. */
-bool check_is_missing(struct check_comp *cc, uint32_t slot, const char *what, const struct tree_desc *desc);
+/* True, and told, when an object with pages has no lower file at all. repair: what mends it. */
+bool check_is_missing(struct check_comp *cc, uint32_t slot, const char *what, const struct tree_desc *desc,
+		      enum repair_kind repair);
 
 /* check_table.c: the inode table and the bitmaps. */
 int check_table(struct check_comp *cc) CL_MUST_USE;
 int check_bitmaps(struct check_comp *cc) CL_MUST_USE;
 int check_objects(struct check_comp *cc) CL_MUST_USE;
+/* check.c: shares the lease, and keeps it. A missing one is found later. */
+int check_hold_lease(struct check_comp *cc, struct fault *f) CL_MUST_USE;
 static inline uint64_t check_ino(const struct check_inode *i)
 {
 	return (uint64_t)i->ino_high << 32 | i->ino_low;
@@ -190,8 +215,10 @@ bool check_is_lost(const struct check_comp *cc, uint64_t ino);
 struct check_run {
 	uint64_t first, last;
 	const char *one, *many;
+	enum repair_kind repair;
 };
-void check_run_add(struct check_comp *cc, struct check_run *r, uint64_t ino, const char *one, const char *many);
+void check_run_add(struct check_comp *cc, struct check_run *r, uint64_t ino, const char *one, const char *many,
+		   enum repair_kind repair);
 void check_run_end(struct check_comp *cc, struct check_run *r);
 
 /* check_dir.c */
@@ -200,9 +227,9 @@ int check_links(struct check_comp *cc) CL_MUST_USE;
 /* Path of an inode, or with name of that entry of it, in k->path; NULL when it has none. */
 const char *check_path(struct check_comp *cc, uint32_t slot, const char *name);
 
-/* Leaves of the inode table or a bitmap that are bad: per page so many numbers of inodes. */
+/* Leaves of the inode table or a bitmap that are bad: per page so many numbers of inodes. repair: what mends it, or NULL. */
 void check_say_lost(struct check_comp *cc, const char *what, const struct check_range *leaves, uint64_t per_page, bool index,
-		    int err);
+		    int err, const struct repair *repair);
 
 /* check_scrub.c: all pages of a compartment that is mounted, one by one. */
 int check_scrub(struct check_comp *cc, struct fault *f) CL_MUST_USE;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* fsck: directories from the root down, names, link counts, and paths for findings. */
-#include "fs/check.h"
+#include "fs/repair.h"
 
 #include "fs/dir.h"
 
@@ -117,17 +117,26 @@ static const char *type_name(uint8_t type)
 	}
 }
 
+/* A finding about an entry, which kind mends. */
+static void want(struct scan *s, const struct dir_entry *e, enum repair_kind kind)
+{
+	REPAIR_WANT(s->cc, kind, .ino = check_ino(&s->cc->inodes[s->slot]), .a = e->pos);
+}
+
 static void gate(struct scan *s, const struct dir_entry *e)
 {
 	struct check_comp *cc = s->cc;
 	struct checker *k = cc->k;
 
+	want(s, e, REPAIR_ENTRY);
 	if (cc->fc->rank || check_ino(&cc->inodes[s->slot]) != INODE_ROOT)
 		check_say_entry(cc, s->slot, e->name,
 				"leads to another compartment, which only entries of the volume's root may");
+	want(s, e, REPAIR_GATE);
 	if (e->type != DT_DIR)
 		check_say_entry(cc, s->slot, e->name, "leads to another compartment, but says it is %s",
 				type_name(e->type));
+	want(s, e, REPAIR_GATE);
 	if (e->ino != INODE_ROOT)
 		check_say_entry(cc, s->slot, e->name,
 				"leads to inode %llu of another compartment, expected its root directory, 1",
@@ -135,12 +144,14 @@ static void gate(struct scan *s, const struct dir_entry *e)
 	for (size_t i = 0; i < k->n; i++) {
 		if (memcmp(k->list[i].id, e->gate, 16))
 			continue;
+		want(s, e, REPAIR_ENTRY);
 		if (i == cc->at)
 			check_say_entry(cc, s->slot, e->name, "leads to its own compartment");
 		else if (k->gates[i]++)
 			check_say_entry(cc, s->slot, e->name,
 					"leads to a compartment that another entry leads to already");
 	}
+	want(s, e, REPAIR_NONE);
 }
 
 /* An entry that leads to an inode of this compartment. */
@@ -152,6 +163,7 @@ static int follow(struct scan *s, const struct dir_entry *e)
 
 	if (slot == CHECK_NONE) {
 		s->subdirs += e->type == DT_DIR;
+		want(s, e, REPAIR_ENTRY);
 		check_say_entry(
 			cc, s->slot, e->name,
 			check_is_lost(cc, e->ino)
@@ -163,12 +175,14 @@ static int follow(struct scan *s, const struct dir_entry *e)
 	struct check_inode *i = &cc->inodes[slot];
 	bool bad = i->flags & CHECK_BAD, is_dir = (bad ? e->type : i->type) == DT_DIR;
 	s->subdirs += is_dir;
+	want(s, e, bad || e->type == i->type ? REPAIR_NONE : REPAIR_ENTRY);
 	if (!bad && e->type != i->type)
 		check_say_entry(cc, s->slot, e->name, "its entry says it is %s, its inode %llu is %s",
 				type_name(e->type), ino, type_name(i->type));
 	bool again = is_dir && (i->seen || i->flags & CHECK_VISITED || e->ino == INODE_ROOT);
 	i->seen++;
 	if (again) {
+		want(s, e, REPAIR_ENTRY);
 		check_say_entry(cc, s->slot, e->name,
 				"leads to the directory with inode %llu, which has another name%s", ino,
 				slot == s->slot || e->ino == INODE_ROOT ? ": a loop" : "");
@@ -192,8 +206,10 @@ static int entry(void *arg, const struct dir_entry *e)
 		return -ENOMEM;
 	s->names = p;
 	p[s->n_names++] = (struct name){ XXH3_64bits(e->name, e->name_len), (uint32_t)e->pos };
-	if (!strcmp(e->name, ".") || !strcmp(e->name, ".."))
+	if (!strcmp(e->name, ".") || !strcmp(e->name, "..")) {
+		want(s, e, REPAIR_ENTRY);
 		check_say_entry(s->cc, s->slot, e->name, "is a name that is not stored");
+	}
 	if (!e->is_gate)
 		return follow(s, e);
 	s->subdirs++;
@@ -212,6 +228,7 @@ static int dir_page(void *arg, uint64_t leaf, const uint8_t *plain)
 	int err = dir_check_page(plain, leaf, entry, s);
 	if (err == -EUCLEAN) {
 		s->damaged = true;
+		REPAIR_WANT(s->cc, REPAIR_DIR_PAGE, .ino = check_ino(&s->cc->inodes[s->slot]), .a = leaf);
 		check_say_inode(s->cc, s->slot, "directory: page %llu is malformed: names may be lost",
 				(unsigned long long)leaf);
 		err = 0;
@@ -224,7 +241,8 @@ static void dir_bad(void *arg, uint64_t first, uint64_t last, bool index, int er
 	struct scan *s = arg;
 
 	s->damaged = true;
-	check_say_bad(s->cc, s->slot, "directory", s->dir->size, &(struct check_range){ first, last }, index, err);
+	check_say_bad(s->cc, s->slot, "directory", s->dir->size, &(struct check_range){ first, last }, index, err,
+		      REPAIR_DIR_LOST);
 }
 
 static int by_hash(const void *a, const void *b)
@@ -245,38 +263,45 @@ static void check_twice(struct scan *s)
 	for (size_t i = 1; i < s->n_names; i++)
 		if (s->names[i].hash == s->names[i - 1].hash && !entry_at(s->cc, s->slot, s->names[i - 1].pos, &a) &&
 		    !entry_at(s->cc, s->slot, s->names[i].pos, &b) && a.name_len == b.name_len &&
-		    !memcmp(a.name, b.name, a.name_len))
+		    !memcmp(a.name, b.name, a.name_len)) {
+			want(s, &b, REPAIR_ENTRY);
 			check_say_entry(s->cc, s->slot, b.name,
 					"is there twice: it leads to inode %llu, and to inode %llu",
 					(unsigned long long)a.ino, (unsigned long long)b.ino);
+		}
 }
 
 /* What the record says of the directory as a whole. */
 static void check_counts(struct scan *s, const struct check_walk *w)
 {
+	struct check_comp *cc = s->cc;
 	const struct inode *dir = s->dir;
-	const struct check_inode *i = &s->cc->inodes[s->slot];
-	uint64_t parent = check_ino(i) == INODE_ROOT ? INODE_ROOT
-			  : i->parent == CHECK_NONE  ? dir->parent
-						     : check_ino(&s->cc->inodes[i->parent]);
+	const struct check_inode *i = &cc->inodes[s->slot];
+	uint64_t ino = check_ino(i);
+	uint64_t parent = ino == INODE_ROOT	       ? INODE_ROOT
+			  : i->parent == CHECK_NONE ? dir->parent
+						    : check_ino(&cc->inodes[i->parent]);
 
+	REPAIR_WANT(cc, REPAIR_PARENT, .ino = ino, .a = parent);
 	if (dir->parent != parent)
-		check_say_inode(s->cc, s->slot,
-				"directory: its record says that it is in inode %llu, but it is in %llu",
+		check_say_inode(cc, s->slot, "directory: its record says that it is in inode %llu, but it is in %llu",
 				(unsigned long long)dir->parent, (unsigned long long)parent);
+	REPAIR_WANT(cc, REPAIR_DIR_BEHIND, .ino = ino);
 	if (s->behind)
-		check_say_inode(s->cc, s->slot, "directory: there are entries behind its end");
+		check_say_inode(cc, s->slot, "directory: there are entries behind its end");
+	REPAIR_WANT(cc, REPAIR_DIR_STORED, .ino = ino);
 	if (!w->unsure && w->stored != dir->stored)
-		check_say_inode(s->cc, s->slot, "directory: its record says that %llu pages are stored, but %llu are",
+		check_say_inode(cc, s->slot, "directory: its record says that %llu pages are stored, but %llu are",
 				(unsigned long long)dir->stored, (unsigned long long)w->stored);
-	if (s->damaged)
-		return;
-	if (dir->entries != s->n_names)
-		check_say_inode(s->cc, s->slot, "directory: its record says that it has %llu entries, but it has %llu",
+	REPAIR_WANT(cc, REPAIR_ENTRIES, .ino = ino);
+	if (!s->damaged && dir->entries != s->n_names)
+		check_say_inode(cc, s->slot, "directory: its record says that it has %llu entries, but it has %llu",
 				(unsigned long long)dir->entries, (unsigned long long)s->n_names);
-	if (dir->nlink && dir->nlink != 2 + s->subdirs)
-		check_say_inode(s->cc, s->slot, "directory: its link count is %u, expected %llu", dir->nlink,
+	REPAIR_WANT(cc, REPAIR_NLINK, .ino = ino);
+	if (!s->damaged && dir->nlink && dir->nlink != 2 + s->subdirs)
+		check_say_inode(cc, s->slot, "directory: its link count is %u, expected %llu", dir->nlink,
 				(unsigned long long)s->subdirs + 2);
+	REPAIR_WANT(cc, REPAIR_NONE);
 }
 
 static int scan_dir(struct check_comp *cc, struct queue *q, uint32_t slot)
@@ -286,14 +311,15 @@ static int scan_dir(struct check_comp *cc, struct queue *q, uint32_t slot)
 
 	cc->inodes[slot].flags |= CHECK_VISITED;
 	int err = inode_get(cc->c, check_ino(&cc->inodes[slot]), &s.dir);
-	if (err == -ENOMEM)
+	if (check_is_ours(err))
 		return err;
 	if (err) {
+		cc->k->gates_unsure |= check_ino(&cc->inodes[slot]) == INODE_ROOT && cc->fc->rank == 0;
 		check_say_inode(cc, slot, "directory: its record %s", check_reason(err, false));
 		return 0;
 	}
 	tree_describe(&s.dir->data, &w.desc);
-	if (check_is_missing(cc, slot, "directory", &w.desc)) {
+	if (check_is_missing(cc, slot, "directory", &w.desc, REPAIR_DIR_GONE)) {
 		s.damaged = true;
 	} else {
 		err = check_walk(&w);
@@ -367,6 +393,7 @@ int check_dirs(struct check_comp *cc)
 		err = scan_from(cc, &q, root);
 	} else {
 		cc->k->gates_unsure |= cc->fc->rank == 0;
+		REPAIR_WANT(cc, root == CHECK_NONE ? REPAIR_ROOT_DIR : REPAIR_NONE);
 		if (root == CHECK_NONE)
 			check_say(cc, CHECK_ERROR, "its root directory, inode 1, %s: no file has a path",
 				  check_is_lost(cc, INODE_ROOT) ? "cannot be read" : "is not in use");
@@ -377,26 +404,41 @@ int check_dirs(struct check_comp *cc)
 	if (!err)
 		err = scan_rest(cc, &q);
 	free(q.slots);
+	/* Told with the contents otherwise; but it may be a directory, whose names must be known first. */
+	for (uint32_t slot = 0; slot < cc->n_inodes && cc->in_round && !err; slot++)
+		if (cc->inodes[slot].flags & CHECK_BAD) {
+			REPAIR_WANT(cc, REPAIR_RECORD, .ino = check_ino(&cc->inodes[slot]));
+			check_say_inode(cc, slot, "its record in the inode table is malformed");
+		}
 	return err;
 }
 
 int check_links(struct check_comp *cc)
 {
-	struct check_run run = { 0 };
+	struct check_run run = { .one = NULL };
+	unsigned long long orphans = 0;
 
 	for (uint32_t slot = 0; slot < cc->n_inodes; slot++) {
 		const struct check_inode *i = &cc->inodes[slot];
 		uint64_t ino = check_ino(i);
 		if (i->flags & CHECK_BAD || ino <= INODE_ROOT)
 			continue;
+		REPAIR_WANT(cc, REPAIR_NLINK, .ino = ino, .a = i->seen);
 		if (i->nlink == 0 && i->seen)
 			check_say_inode(cc, slot, "its link count is 0, but it has a name");
 		else if (i->nlink && i->parent == CHECK_NONE)
-			check_run_add(cc, &run, ino, "no name leads to it", "no names lead to them");
+			check_run_add(cc, &run, ino, "no name leads to it", "no names lead to them", REPAIR_CONNECT);
 		else if (i->type != DT_DIR && i->nlink && i->nlink != i->seen)
 			check_say_inode(cc, slot, "its link count is %u, but %u %s to it", i->nlink, i->seen,
 					i->seen == 1 ? "name leads" : "names lead");
+		orphans += i->flags & CHECK_ORPHAN && i->nlink == 0 && i->seen == 0;
 	}
+	REPAIR_WANT(cc, REPAIR_NONE);
 	check_run_end(cc, &run);
+	/* No error: recovery frees them. A repair does what it would have done. */
+	REPAIR_WANT(cc, REPAIR_ORPHANS);
+	if (orphans && cc->in_round)
+		check_say(cc, CHECK_NOTE, "%llu file%s unlinked while in use", orphans, orphans == 1 ? " was" : "s were");
+	REPAIR_WANT(cc, REPAIR_NONE);
 	return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* fsck: inode records, contents, symlink targets, attribute lists. */
-#include "fs/check.h"
+#include "fs/repair.h"
 
 #include "common/secret.h"
 #include "fs/xattr.h"
@@ -53,6 +53,7 @@ struct content {
 	struct check_comp *cc;
 	uint32_t slot;
 	const char *what;
+	enum repair_kind bad_page, gone, odd; /* what mends pages that do not open, no pages at all, bytes where zeros must be */
 	uint64_t size;
 	uint8_t *out; /* gets the first size bytes, or NULL */
 	bool behind, tail, bad;
@@ -79,30 +80,36 @@ static void content_bad(void *arg, uint64_t first, uint64_t last, bool index, in
 	struct content *c = arg;
 
 	c->bad = true;
-	check_say_bad(c->cc, c->slot, c->what, c->size, &(struct check_range){ first, last }, index, err);
+	check_say_bad(c->cc, c->slot, c->what, c->size, &(struct check_range){ first, last }, index, err,
+		      c->bad_page);
 }
 
 /* All pages of a tree. stored: what the record says of them, or NULL. */
 static int check_content(struct content *c, const struct tree *t, const uint64_t *stored)
 {
 	struct check_walk w = { .cc = c->cc, .page = content_page, .bad = content_bad, .arg = c };
+	uint64_t ino = check_ino(&c->cc->inodes[c->slot]);
 	int err = 0;
 
 	tree_describe(t, &w.desc);
-	c->bad = check_is_missing(c->cc, c->slot, c->what, &w.desc);
+	c->bad = check_is_missing(c->cc, c->slot, c->what, &w.desc, c->gone);
 	if (!c->bad) {
 		err = check_walk(&w);
+		REPAIR_WANT(c->cc, REPAIR_STORED, .ino = ino);
 		if (!err && stored && !w.unsure && w.stored != *stored)
 			check_say_inode(c->cc, c->slot, "%s: its record says that %llu pages are stored, but %llu are",
 					c->what, (unsigned long long)*stored, (unsigned long long)w.stored);
 	}
 	secret_wipe(&w.desc, sizeof w.desc);
+	REPAIR_WANT(c->cc, c->odd, .ino = ino);
 	if (!err && c->tail)
 		check_say_inode(c->cc, c->slot, "%s: its last page is not zero behind its %llu bytes", c->what,
 				(unsigned long long)c->size);
+	REPAIR_WANT(c->cc, c->odd == REPAIR_TAIL ? REPAIR_BEHIND : c->odd, .ino = ino);
 	if (!err && c->behind)
 		check_say_inode(c->cc, c->slot, "%s: pages behind its %llu bytes are not zero", c->what,
 				(unsigned long long)c->size);
+	REPAIR_WANT(c->cc, REPAIR_NONE);
 	return err;
 }
 
@@ -112,12 +119,16 @@ static int check_link(struct check_comp *cc, uint32_t slot, const struct inode *
 	struct content c = { .cc = cc, .slot = slot, .what = "link target", .size = i->size };
 	int err = 0;
 
+	c.bad_page = c.gone = REPAIR_LINK;
+	c.odd = REPAIR_TAIL;
+	REPAIR_WANT(cc, REPAIR_LINK, .ino = i->ino);
 	if (i->link_inline ? i->size != i->link_len || i->data.object || i->size == 0
 			   : i->link_len || i->size == 0 || i->size > FS_SYMLINK_MAX) {
 		check_say_inode(cc, slot, "link target: its length of %llu bytes cannot be right",
 				(unsigned long long)i->size);
 		c.bad = true;
 	}
+	REPAIR_WANT(cc, REPAIR_NONE);
 	if (i->link_inline && !c.bad) {
 		memcpy(target, i->inline_area, i->link_len);
 	} else {
@@ -126,8 +137,10 @@ static int check_link(struct check_comp *cc, uint32_t slot, const struct inode *
 		err = check_content(&c, &i->data, &i->stored);
 		c.bad |= odd;
 	}
+	REPAIR_WANT(cc, REPAIR_LINK, .ino = i->ino);
 	if (!err && !c.bad && memchr(target, '\0', (size_t)i->size))
 		check_say_inode(cc, slot, "link target: it has a NUL byte in it");
+	REPAIR_WANT(cc, REPAIR_NONE);
 	secret_wipe(target, sizeof target);
 	return err;
 }
@@ -155,6 +168,7 @@ static int check_attributes(struct check_comp *cc, uint32_t slot, uint8_t *list,
 	size_t n = 0, cap = 0;
 
 	if (xattr_check(list, len)) {
+		REPAIR_WANT(cc, REPAIR_XATTRS, .ino = check_ino(&cc->inodes[slot]));
 		check_say_inode(cc, slot, "attribute list: it is malformed");
 		return 0;
 	}
@@ -169,10 +183,13 @@ static int check_attributes(struct check_comp *cc, uint32_t slot, uint8_t *list,
 	}
 	if (n)
 		qsort_r(at, n, sizeof *at, by_name, list);
-	for (size_t i = 1; i < n; i++)
+	for (size_t i = 1; i < n; i++) {
+		REPAIR_WANT(cc, REPAIR_XATTR_LIST, .ino = check_ino(&cc->inodes[slot]));
 		if (!by_name(&at[i - 1], &at[i], list))
 			check_say_inode(cc, slot, "attribute list: %.*s is there twice", (int)list[at[i]],
 					(char *)list + at[i] + 6);
+	}
+	REPAIR_WANT(cc, REPAIR_NONE);
 	free(at);
 	return 0;
 }
@@ -181,12 +198,17 @@ static int check_xattrs(struct check_comp *cc, uint32_t slot, struct inode *i)
 {
 	struct content c = { .cc = cc, .slot = slot, .what = "attribute list", .size = i->xattr_len };
 
+	c.bad_page = c.gone = REPAIR_XATTRS;
+	c.odd = REPAIR_XATTR_LIST;
+	REPAIR_WANT(cc, REPAIR_XATTR_LIST, .ino = i->ino);
 	if (i->xattr_object && i->xattr_inline_len)
 		check_say_inode(cc, slot, "attribute list: there are two, one in its record and one in an object");
+	REPAIR_WANT(cc, REPAIR_NONE);
 	int err = check_attributes(cc, slot, i->inline_area + i->link_len, i->xattr_inline_len);
 	if (err || !i->xattr_object)
 		return err;
 	bool odd = i->xattr_len == 0 || i->xattr_len > XATTR_LIST_MAX;
+	REPAIR_WANT(cc, odd ? REPAIR_XATTRS : REPAIR_NONE, .ino = i->ino);
 	if (odd)
 		check_say_inode(cc, slot, "attribute list: its length of %u bytes cannot be right", i->xattr_len);
 	else if (!(c.out = calloc(1, i->xattr_len)))
@@ -209,17 +231,23 @@ static void check_fields(struct check_comp *cc, uint32_t slot, const struct inod
 
 	inode_data_now(i, &data);
 	inode_encode(i, &data, again);
+	const struct repair mend = { .kind = REPAIR_FIELDS, .ino = i->ino };
+	repair_want(cc, &mend);
 	if (memcmp(again, record, INODE_RECORD) || !bytes_are_zero(i->inline_area + used, INODE_INLINE - used))
 		check_say_inode(cc, slot, "its record has something where zeros must be");
 	secret_wipe(&data, sizeof data);
 	secret_wipe(again, sizeof again);
+	repair_want(cc, &mend);
 	if (!S_ISDIR(i->mode) && (i->parent || i->entries))
 		check_say_inode(cc, slot, "its record has a parent or entries, but it is no directory");
+	repair_want(cc, &mend);
 	if (!S_ISLNK(i->mode) && i->link_len)
 		check_say_inode(cc, slot, "its record has a link target, but it is no symbolic link");
+	repair_want(cc, &mend);
 	if (!i->data.object && i->stored && !S_ISDIR(i->mode))
 		check_say_inode(cc, slot, "contents: its record says that %llu pages are stored, but names no object",
 				(unsigned long long)i->stored);
+	REPAIR_WANT(cc, REPAIR_NONE);
 }
 
 static int check_one(struct check_comp *cc, uint32_t slot, struct inode *i, const uint8_t *record)
@@ -227,6 +255,9 @@ static int check_one(struct check_comp *cc, uint32_t slot, struct inode *i, cons
 	struct content c = { .cc = cc, .slot = slot, .what = "contents", .size = i->size };
 	int err = 0;
 
+	c.bad_page = REPAIR_DATA;
+	c.gone = REPAIR_DATA_GONE;
+	c.odd = REPAIR_TAIL;
 	check_fields(cc, slot, i, record);
 	switch (i->mode & S_IFMT) {
 	case S_IFDIR: /* read already */
@@ -239,8 +270,10 @@ static int check_one(struct check_comp *cc, uint32_t slot, struct inode *i, cons
 			err = check_content(&c, &i->data, &i->stored);
 		break;
 	default:
+		REPAIR_WANT(cc, REPAIR_TO_FILE, .ino = i->ino);
 		if (i->data.object || i->size || i->stored)
 			check_say_inode(cc, slot, "it has contents, but is no regular file");
+		REPAIR_WANT(cc, REPAIR_NONE);
 		if (i->data.object)
 			err = check_content(&c, &i->data, &i->stored);
 	}

@@ -81,13 +81,14 @@ static int scrub_root(struct check_scrub *s, unsigned copy)
 	struct comp *c = s->w->c;
 	uint8_t page[CL_PAGE];
 	uint64_t txn = 0;
+	bool clean;
 
 	for (unsigned looks = 0; looks < LOOKS; looks++) {
 		uint64_t next = s->w->next;
 		/* In the journal: then they are written again anyway. */
 		if (pagemap_read(c->io.map, PAGEIO_OBJ_ROOT, 0, page))
 			return 0;
-		int bad = comp_check_root(c, copy, &txn);
+		int bad = comp_check_root(c, copy, &txn, &clean);
 		if (!bad && txn + 1 == next)
 			return 0;
 		int err = follow_catch_up(s->w);
@@ -122,7 +123,7 @@ static void special_bad(void *arg, uint64_t first, uint64_t last, bool index, in
 	struct special *x = arg;
 	struct check_comp *cc = x->s->cc;
 
-	check_say_lost(cc, x->name, &(struct check_range){ first, last }, x->per_page, index, err);
+	check_say_lost(cc, x->name, &(struct check_range){ first, last }, x->per_page, index, err, NULL);
 	if (!x->table)
 		return;
 	struct check_range *p = check_grow(cc->lost, cc->n_lost, &cc->cap_lost, sizeof *p);
@@ -179,7 +180,7 @@ static void subject_bad(void *arg, uint64_t first, uint64_t last, bool index, in
 		check_say_inode(x->s->cc, 0, "%s: its lower file %s is missing", x->what, name);
 	}
 	check_say_bad(x->s->cc, 0, x->what, x->at->xattr ? x->xattr_len : x->size, &(struct check_range){ first, last },
-		      index, err);
+		      index, err, REPAIR_NONE);
 }
 
 static int subject_page(void *arg, uint64_t leaf, const uint8_t *plain)
@@ -245,7 +246,7 @@ static int scrub_inode(struct check_scrub *s, struct inode *i)
 		int e = follow_record(s->w, x.ino, &i);
 		if (e)
 			i = NULL;
-		if (e == -ENOMEM || e == -ESTALE)
+		if (check_is_ours(e) || e == -ESTALE)
 			err = e;
 	}
 	return err ? err : s->no_memory ? -ENOMEM : 0;
@@ -260,7 +261,7 @@ static int scrub_record(struct check_scrub *s, uint64_t ino, const uint8_t *reco
 	s->unlinked = false;
 	if (err == -EUCLEAN)
 		check_say_inode(s->cc, 0, "its record in the inode table is malformed: what it held is lost");
-	if (err == -ENOMEM || err == -ESTALE)
+	if (check_is_ours(err) || err == -ESTALE)
 		return err;
 	return err ? 0 : scrub_inode(s, i);
 }
@@ -273,12 +274,12 @@ static int scrub_leaf(struct check_scrub *s, uint64_t leaf)
 	int err = follow_records(s->w, first, page);
 	uint64_t commit = s->w->next;
 
-	if (err == -ENOMEM || err == -ESTALE)
+	if (check_is_ours(err) || err == -ESTALE)
 		return err;
 	if (err == -EAGAIN)
 		s->restless++;
 	else if (err && err != -ENOENT && !check_is_lost(s->cc, first)) /* it was good a moment ago */
-		check_say_lost(s->cc, "inode table", &(struct check_range){ leaf, leaf }, INODE_PER_PAGE, false, err);
+		check_say_lost(s->cc, "inode table", &(struct check_range){ leaf, leaf }, INODE_PER_PAGE, false, err, NULL);
 	if (err)
 		return 0;
 	for (uint64_t n = 0; n < INODE_PER_PAGE && !err; n++)
@@ -308,7 +309,7 @@ static int scrub_all(struct check_scrub *s)
 		if (!err && s->n_found > CHECK_SCRUB_FOUND_MAX / 2)
 			err = check_scrub_tell(s);
 	}
-	int told = err == -ENOMEM ? 0 : check_scrub_tell(s);
+	int told = check_is_ours(err) ? 0 : check_scrub_tell(s);
 	return err ? err : told;
 }
 
@@ -347,7 +348,7 @@ int check_scrub(struct check_comp *cc, struct fault *f)
 		return fault_set(f, -ENOMEM, CL_EXIT_FAILED, "out of memory");
 	s->cc = cc;
 	int err = follow_open(cc->k->volume, cc->fc, &cc->k->cfg, &s->w, &why);
-	if (err == -ENOMEM) {
+	if (check_is_ours(err)) {
 		*f = why;
 		goto out;
 	}

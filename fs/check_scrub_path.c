@@ -78,7 +78,7 @@ static int note_name(void *arg, const struct dir_entry *e)
 
 static bool is_end(int err)
 {
-	return err == -ENOMEM || err == -ESTALE;
+	return check_is_ours(err) || err == -ESTALE;
 }
 
 /* A name of each inode with a finding, from all directories. */

@@ -72,7 +72,7 @@ static int judge(struct check_scrub_walk *w, int err, uint32_t level, uint64_t i
 				add_copy(w, i, lower, w->t->copies[i]);
 		return 1;
 	}
-	if (err == -ENOMEM || err == -ESTALE)
+	if (check_is_ours(err) || err == -ESTALE)
 		return err;
 	w->unsure = true;
 	if (err == -EAGAIN)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* fsck: the inode table, the two bitmaps, and which object belongs to whom. */
-#include "fs/check.h"
+#include "fs/repair.h"
 
 #include "common/secret.h"
 
@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #define BITS_PER_PAGE ((uint64_t)CL_PAGE * 8)
+#define NUMBER_MAX ((uint64_t)1 << 62) /* an object number above it has not been reached by counting */
 
 uint32_t check_find(const struct check_comp *cc, uint64_t ino)
 {
@@ -53,6 +54,7 @@ void check_run_end(struct check_comp *cc, struct check_run *r)
 {
 	if (!r->one)
 		return;
+	REPAIR_WANT(cc, r->repair, .ino = r->first, .a = r->first, .b = r->last);
 	if (r->first != r->last) {
 		check_say(cc, CHECK_ERROR, "inodes %llu-%llu: %s", (unsigned long long)r->first,
 			  (unsigned long long)r->last, r->many);
@@ -66,14 +68,15 @@ void check_run_end(struct check_comp *cc, struct check_run *r)
 	r->one = NULL;
 }
 
-void check_run_add(struct check_comp *cc, struct check_run *r, uint64_t ino, const char *one, const char *many)
+void check_run_add(struct check_comp *cc, struct check_run *r, uint64_t ino, const char *one, const char *many,
+		   enum repair_kind repair)
 {
-	if (r->one == one && r->last + 1 == ino) {
+	if (r->one == one && r->last + 1 == ino && r->repair == repair) {
 		r->last = ino;
 		return;
 	}
 	check_run_end(cc, r);
-	*r = (struct check_run){ ino, ino, one, many };
+	*r = (struct check_run){ ino, ino, one, many, repair };
 }
 
 static int add_object(struct check_comp *cc, uint64_t object, uint32_t slot, bool xattr)
@@ -109,7 +112,7 @@ static int read_record(struct reading *r, uint64_t ino, const uint8_t *record)
 		memset(free_record + 28, 0, 4);
 		if (!bytes_are_zero(free_record, INODE_RECORD))
 			check_run_add(cc, &r->free_filled, ino, "free, but its record is not empty",
-				      "free, but their records are not empty");
+				      "free, but their records are not empty", REPAIR_FREE_RECORD);
 		secret_wipe(free_record, sizeof free_record);
 		return 0;
 	}
@@ -151,12 +154,14 @@ static int table_page(void *arg, uint64_t leaf, const uint8_t *plain)
 
 /* Bad pages of one of the special trees: per page so many numbers of inodes. */
 void check_say_lost(struct check_comp *cc, const char *what, const struct check_range *leaves, uint64_t per_page,
-		    bool index, int err)
+		    bool index, int err, const struct repair *repair)
 {
 	uint64_t limit = (cc->c->inode_limit + per_page - 1) / per_page;
 	unsigned long long first = leaves->first, last = CL_MIN(leaves->last, limit ? limit - 1 : 0);
 	unsigned long long from = first * per_page, to = (last + 1) * per_page - 1;
 
+	if (repair && repair_is_damage(err))
+		repair_want(cc, repair);
 	if (first > last)
 		check_say(cc, CHECK_ERROR, "%s: a page behind its end %s; nothing of it is lost", what,
 			  check_reason(err, false));
@@ -177,7 +182,8 @@ static void table_bad(void *arg, uint64_t first, uint64_t last, bool index, int 
 	struct reading *r = arg;
 	struct check_comp *cc = r->cc;
 
-	check_say_lost(cc, "inode table", &(struct check_range){ first, last }, INODE_PER_PAGE, index, err);
+	check_say_lost(cc, "inode table", &(struct check_range){ first, last }, INODE_PER_PAGE, index, err,
+		       &(struct repair){ .kind = REPAIR_TABLE, .a = first, .b = last });
 	struct check_range *p = check_grow(cc->lost, cc->n_lost, &cc->cap_lost, sizeof *p);
 	if (!p) {
 		r->err = -ENOMEM;
@@ -203,15 +209,19 @@ int check_table(struct check_comp *cc)
 	if (err)
 		return err;
 	check_run_end(cc, &r.free_filled);
+	REPAIR_WANT(cc, REPAIR_FREE_RECORD);
 	if (cc->n_inodes && check_ino(&cc->inodes[0]) == 0)
 		check_say(cc, CHECK_ERROR, "inode table: record 0, which has no inode, is in use");
 	uint64_t end = cc->n_inodes ? check_ino(&cc->inodes[cc->n_inodes - 1]) + 1 : 0;
+	REPAIR_WANT(cc, REPAIR_COUNTS);
 	if (end > c->inode_limit)
 		check_say(cc, CHECK_ERROR, "root page: it says that all inodes are below %llu, but %llu is in use",
 			  (unsigned long long)c->inode_limit, (unsigned long long)end - 1);
+	REPAIR_WANT(cc, REPAIR_COUNTS);
 	if (!cc->n_lost && cc->n_inodes != c->inodes_used)
 		check_say(cc, CHECK_ERROR, "root page: it says that %llu inodes are in use, but %llu are",
 			  (unsigned long long)c->inodes_used, (unsigned long long)cc->n_inodes);
+	REPAIR_WANT(cc, REPAIR_NONE);
 	return 0;
 }
 
@@ -240,16 +250,16 @@ static void compare(struct bitmap *b, uint64_t ino, bool bit)
 			return;
 		if (b->orphans)
 			check_run_add(cc, &b->run, ino, "in the orphan bitmap, but not in use",
-				      "in the orphan bitmap, but not in use");
+				      "in the orphan bitmap, but not in use", REPAIR_COUNTS);
 		else
 			check_run_add(cc, &b->run, ino, "in use in the inode bitmap, but free in the table",
-				      "in use in the inode bitmap, but free in the table");
+				      "in use in the inode bitmap, but free in the table", REPAIR_COUNTS);
 		return;
 	}
 	if (!b->orphans) {
 		if (!bit)
 			check_run_add(cc, &b->run, ino, "its inode is in use, but free in the inode bitmap",
-				      "in use, but free in the inode bitmap");
+				      "in use, but free in the inode bitmap", REPAIR_COUNTS);
 		return;
 	}
 	if (bit)
@@ -258,10 +268,11 @@ static void compare(struct bitmap *b, uint64_t ino, bool bit)
 		return;
 	if (bit && i->nlink)
 		check_run_add(cc, &b->run, ino, "its inode is in the orphan bitmap, but its link count is not 0",
-			      "in the orphan bitmap, but their link counts are not 0");
+			      "in the orphan bitmap, but their link counts are not 0", REPAIR_COUNTS);
 	else if (!bit && !i->nlink)
 		check_run_add(cc, &b->run, ino, "its link count is 0, but its inode is not in the orphan bitmap",
-			      "their link counts are 0, but they are not in the orphan bitmap");
+			      "their link counts are 0, but they are not in the orphan bitmap",
+			      i->seen ? REPAIR_COUNTS : REPAIR_CONNECT);
 }
 
 /* Inodes below ino that no page has a bit for. */
@@ -290,7 +301,11 @@ static void bitmap_bad(void *arg, uint64_t first, uint64_t last, bool index, int
 {
 	struct bitmap *b = arg;
 
-	check_say_lost(b->cc, b->name, &(struct check_range){ first, last }, BITS_PER_PAGE, index, err);
+	check_say_lost(b->cc, b->name, &(struct check_range){ first, last }, BITS_PER_PAGE, index, err,
+		       &(struct repair){ .kind = REPAIR_BITMAP,
+					 .ino = b->orphans ? PAGEIO_OBJ_ORPHANS : PAGEIO_OBJ_IBITMAP,
+					 .a = first,
+					 .b = last });
 	struct check_range *p = check_grow(b->bad, b->n_bad, &b->cap_bad, sizeof *p);
 	if (!p) {
 		b->err = -ENOMEM;
@@ -318,10 +333,12 @@ static int check_bitmap(struct check_comp *cc, const struct tree *t, bool orphan
 		compare_holes(&b, UINT64_MAX);
 		check_run_end(cc, &b.run);
 		uint64_t want = orphans ? cc->c->n_orphans : cc->c->inodes_used;
+		REPAIR_WANT(cc, REPAIR_COUNTS);
 		if (b.n != want && !b.n_bad)
 			check_say(cc, CHECK_ERROR, "root page: it says that there are %llu %s, but the %s has %llu",
 				  (unsigned long long)want, orphans ? "orphans" : "inodes in use", b.name,
 				  (unsigned long long)b.n);
+		REPAIR_WANT(cc, REPAIR_NONE);
 	}
 	free(b.bad);
 	return err;
@@ -353,12 +370,15 @@ static void say_rubbish(struct check_comp *cc)
 			o++;
 		n += o == cc->n_objects || cc->objects[o].object != cc->lower[i];
 	}
-	bool sure = !cc->n_lost && !cc->lower_unsure;
+	bool sure = !cc->n_lost && !cc->lower_unsure && !cc->lower_unread;
 	for (size_t i = 0; i < cc->n_inodes && sure; i++)
 		sure = !(cc->inodes[i].flags & CHECK_BAD);
+	if (sure)
+		REPAIR_WANT(cc, REPAIR_RUBBISH);
 	if (n)
 		check_say(cc, CHECK_NOTE, "%llu lower file%s belong%s to no inode that could be read%s", n,
 			  n == 1 ? "" : "s", n == 1 ? "s" : "", sure ? ": left by a crash, harmless" : "");
+	REPAIR_WANT(cc, REPAIR_NONE);
 }
 
 int check_objects(struct check_comp *cc)
@@ -368,14 +388,17 @@ int check_objects(struct check_comp *cc)
 	for (size_t i = 0; i < cc->n_objects; i++) {
 		const struct check_object *o = &cc->objects[i];
 		const char *what = o->xattr ? "attribute list" : "contents";
+		REPAIR_WANT(cc, o->object < NUMBER_MAX ? REPAIR_NEXT_OBJECT : REPAIR_NONE, .a = o->object + 1);
 		if (o->object >= cc->c->next_object)
 			check_say_inode(cc, o->slot, "%s: object number %llu was never given out (the next is %llu)",
 					what, (unsigned long long)o->object, (unsigned long long)cc->c->next_object);
+		REPAIR_WANT(cc, REPAIR_SHARED, .ino = check_ino(&cc->inodes[o->slot]), .a = o->object, .b = o->xattr);
 		if (i && o->object == o[-1].object)
 			check_say_inode(cc, o->slot, "%s: object %llu belongs to inode %llu as well", what,
 					(unsigned long long)o->object,
 					(unsigned long long)check_ino(&cc->inodes[o[-1].slot]));
 	}
+	REPAIR_WANT(cc, REPAIR_NONE);
 	say_rubbish(cc);
 	return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* fsck: every page of a tree, of both copies where there are two. */
-#include "fs/check.h"
+#include "fs/repair.h"
 
 #include "common/secret.h"
 
@@ -47,6 +47,7 @@ static void flush_copy(struct check_walk *w, unsigned copy)
 	if (w->quiet)
 		return;
 	pageio_name(w->desc.object, copy, name);
+	REPAIR_WANT(w->cc, REPAIR_COPY, .ino = w->desc.object << 1 | copy, .a = first, .b = last);
 	/* Reading heals a first copy; a second one is right again when its page is next written. */
 	if (first == last)
 		check_say(w->cc, CHECK_ERROR,
@@ -93,6 +94,8 @@ static int open_page(struct check_walk *w, uint32_t level, uint64_t index, const
 		if (!err[i])
 			err[i] =
 				seal_open_page(&w->key, &place, ref, w->buf->spare, i && !err[0] ? w->buf->spare : out);
+		if (check_is_ours(err[i]))
+			return err[i];
 	}
 	if (copies == 1 || (err[0] && err[1]))
 		return err[0];
@@ -104,7 +107,7 @@ static int open_page(struct check_walk *w, uint32_t level, uint64_t index, const
 
 static int give_leaf(struct check_walk *w, uint64_t leaf, int err, const uint8_t *plain)
 {
-	if (err == -ENOMEM)
+	if (check_is_ours(err))
 		return err;
 	if (err) {
 		add_bad(w, leaf, leaf, false, err);
@@ -177,7 +180,7 @@ static int walk_node(struct check_walk *w, uint32_t level, uint64_t index, const
 	if (seal_ref_is_hole(ref))
 		return 0;
 	int err = open_page(w, level, index, ref, w->buf->node[level - 1]);
-	if (err == -ENOMEM)
+	if (check_is_ours(err))
 		return err;
 	if (err) {
 		add_bad(w, index << shift, ((index + 1) << shift) - 1, true, err);
@@ -219,26 +222,34 @@ int check_walk(struct check_walk *w)
 	return err;
 }
 
-bool check_is_missing(struct check_comp *cc, uint32_t slot, const char *what, const struct tree_desc *desc)
+bool check_is_missing(struct check_comp *cc, uint32_t slot, const char *what, const struct tree_desc *desc,
+		      enum repair_kind repair)
 {
 	char name[STORE_NAME_MAX];
 
-	if (!desc->object || seal_ref_is_hole(&desc->root) || cc->lower_unsure || check_lower_has(cc, desc->object) ||
+	if (!desc->object || seal_ref_is_hole(&desc->root) || cc->lower_unsure || cc->lower_unread || check_lower_has(cc, desc->object) ||
 	    pagemap_has_object(cc->c->io.map, desc->object))
 		return false;
 	pageio_name(desc->object, 0, name);
+	REPAIR_WANT(cc, repair, .ino = check_ino(&cc->inodes[slot]));
 	check_say_inode(cc, slot, "%s: all of it is lost: its lower file %s is missing", what, name);
 	return true;
 }
 
 void check_say_bad(struct check_comp *cc, uint32_t slot, const char *what, uint64_t size,
-		   const struct check_range *leaves, bool index, int err)
+		   const struct check_range *leaves, bool index, int err, enum repair_kind repair)
 {
 	uint64_t limit = (size + CL_PAGE - 1) / CL_PAGE;
 	unsigned long long first = leaves->first, last = CL_MIN(leaves->last, limit ? limit - 1 : 0);
 	char pages[160];
 
+	if (repair != REPAIR_NONE && repair_is_damage(err))
+		REPAIR_WANT(cc, repair, .ino = check_ino(&cc->inodes[slot]), .a = leaves->first, .b = leaves->last);
 	if (first >= limit) {
+		if (cc->want.kind == REPAIR_DATA)
+			cc->want.kind = REPAIR_BEHIND;
+		if (cc->want.kind == REPAIR_DIR_LOST)
+			cc->want.kind = REPAIR_DIR_BEHIND;
 		check_say_inode(cc, slot, "%s: %s behind its end %s; nothing of it is lost", what,
 				index ? "an index page" : "a page", check_reason(err, false));
 		return;

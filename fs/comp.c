@@ -171,18 +171,25 @@ int comp_read_root_copy(struct comp *c, unsigned copy, uint8_t raw[static CL_PAG
 	return !err && got < CL_PAGE ? -EUCLEAN : err;
 }
 
-int comp_check_root(struct comp *c, unsigned copy, uint64_t *ret_txn)
+int comp_open_root(struct comp *c, const uint8_t raw[static CL_PAGE], uint64_t *ret_txn, bool *ret_clean)
 {
-	uint8_t raw[CL_PAGE];
 	struct disk_root root;
-	int err = comp_read_root_copy(c, copy, raw);
+	int err = open_root(c, raw, &root);
 
-	if (!err)
-		err = open_root(c, raw, &root);
-	if (!err)
+	if (!err) {
 		*ret_txn = le64_get(root.txn);
+		*ret_clean = le64_get(root.flags) & ROOT_CLEAN;
+	}
 	secret_wipe(&root, sizeof root);
 	return err;
+}
+
+int comp_check_root(struct comp *c, unsigned copy, uint64_t *ret_txn, bool *ret_clean)
+{
+	uint8_t raw[CL_PAGE];
+	int err = comp_read_root_copy(c, copy, raw);
+
+	return err ? err : comp_open_root(c, raw, ret_txn, ret_clean);
 }
 
 /* Of the errors of two copies the one that says more: what could not be read may be good, and another version knows more than this one. */
@@ -332,9 +339,10 @@ static int strangers(struct comp *c, uint64_t root, struct fault *f)
 static int check_age(struct comp *c, struct fault *f)
 {
 	uint64_t txn;
+	bool clean;
 
 	for (unsigned copy = 0; copy < 2; copy++)
-		if (!comp_check_root(c, copy, &txn) && txn >= journal_next(c->journal))
+		if (!comp_check_root(c, copy, &txn, &clean) && txn >= journal_next(c->journal))
 			return strangers(c, txn, f);
 	return 0;
 }
@@ -374,8 +382,10 @@ static int take_lease(struct comp *c, bool writable, struct fault *f)
 {
 	char text[256] = "";
 	size_t got = 0;
-	int err = c->store->ops->open(c->store, "lease", c->read_only ? STORE_RDONLY : STORE_RDWR, &c->lease);
+	int err = 0;
 
+	if (!c->repairing)
+		err = c->store->ops->open(c->store, "lease", c->read_only ? STORE_RDONLY : STORE_RDWR, &c->lease);
 	if (err == -EROFS || err == -EACCES) {
 		c->read_only = true;
 		err = c->store->ops->open(c->store, "lease", STORE_RDONLY, &c->lease);
@@ -431,9 +441,10 @@ void comp_free(struct comp *c)
 	journal_close(c->journal);
 	pageio_done(&c->io);
 	if (c->lease) {
-		if (c->store->ops->lock(c->store, c->lease, STORE_UNLOCK))
+		if (c->store->ops->lock(c->store, c->lease, c->repairing ? STORE_SHARED : STORE_UNLOCK))
 			log_warn("compartment %s: cannot release its lease", c->io.name);
-		c->store->ops->close(c->store, c->lease);
+		if (!c->repairing)
+			c->store->ops->close(c->store, c->lease);
 	}
 	if (c->store)
 		c->store->ops->free(c->store);
@@ -449,9 +460,7 @@ void comp_free(struct comp *c)
 	free(c);
 }
 
-/* Struct with its folder open, keys derived, nothing read. */
-static int comp_new(struct store *volume, const struct fs_compartment *fc, const struct fs_config *cfg, struct comp **ret,
-		    struct fault *f)
+int comp_new(struct store *volume, const struct fs_compartment *fc, const struct fs_config *cfg, struct comp **ret, struct fault *f)
 {
 	pthread_rwlockattr_t attr;
 	char name[33];
@@ -624,7 +633,10 @@ static int recover(struct comp *c)
 {
 	int err = 0;
 
-	if (!c->was_clean) {
+	if (c->repairing) {
+		/* Whatever a crash has left is not looked at yet: it stays, and its numbers are not used. */
+		c->next_object += c->was_clean ? 0 : COMP_LEFTOVERS;
+	} else if (!c->was_clean) {
 		log_info("compartment %s: was not closed cleanly: recovered, %u transactions replayed", c->io.name, c->replayed);
 		remove_leftovers(c);
 	}
@@ -632,19 +644,21 @@ static int recover(struct comp *c)
 	/* From here on the root says "not closed cleanly". */
 	if (!err)
 		err = txn_commit(c, NULL, false);
-	if (!err)
+	if (!err && !c->repairing)
 		inode_free_all_orphans(c);
 	return err;
 }
 
-int comp_open(struct store *volume, const struct fs_compartment *fc, bool writable, const struct fs_config *cfg,
-	      struct comp **ret, struct fault *f)
+static int open_with(struct store *volume, const struct fs_compartment *fc, bool writable, struct store_file *lease,
+		     const struct fs_config *cfg, struct comp **ret, struct fault *f)
 {
 	struct comp *c;
 	int err = comp_new(volume, fc, cfg, &c, f);
 
 	if (err)
 		return err;
+	c->lease = lease;
+	c->repairing = lease;
 	err = take_lease(c, writable, f);
 	if (err)
 		goto fail;
@@ -689,6 +703,18 @@ fail:
 	return err;
 }
 
+int comp_open(struct store *volume, const struct fs_compartment *fc, bool writable, const struct fs_config *cfg,
+	      struct comp **ret, struct fault *f)
+{
+	return open_with(volume, fc, writable, NULL, cfg, ret, f);
+}
+
+int comp_open_repair(struct store *volume, const struct fs_compartment *fc, struct store_file *lease,
+		     const struct fs_config *cfg, struct comp **ret, struct fault *f)
+{
+	return open_with(volume, fc, true, lease, cfg, ret, f);
+}
+
 int comp_open_unlocked(struct store *volume, const struct fs_compartment *fc, const struct fs_config *cfg, struct comp **ret,
 		       struct fault *f)
 {
@@ -704,7 +730,8 @@ int comp_close(struct comp *c)
 
 	if (c->writable && !atomic_load(&c->failed)) {
 		/* The kernel is gone: what was unlinked and open is free now. */
-		inode_free_all_orphans(c);
+		if (!c->repairing)
+			inode_free_all_orphans(c);
 		err = txn_commit(c, NULL, true);
 		bool committed = !err;
 		if (committed)

@@ -34,6 +34,7 @@ struct comp {
 	struct store_file *lease;
 	bool writable;                  /* holds the lease exclusively */
 	bool read_only;                 /* nothing may be written, not even a replay */
+	bool repairing;                 /* opened by comp_open_repair: the lease is borrowed */
 	struct pageio io;
 	struct node_cache *nodes;
 	struct journal *journal;
@@ -91,6 +92,13 @@ int comp_format(struct store *volume, const struct fs_compartment *c, uint32_t m
 /* See fs_open. writable: take the lease for writing. */
 int comp_open(struct store *volume, const struct fs_compartment *c, bool writable, const struct fs_config *cfg,
 	      struct comp **ret, struct fault *f) CL_MUST_USE;
+/*
+ * For fsck: for writing, under a lease of the same folder that the caller holds shared, which nobody else can take in between; it
+ * is shared again, and still the caller's, when the compartment is closed. The journal is replayed; but nothing is removed that was not
+ * looked at: leftovers and orphans stay, also at comp_close.
+ */
+int comp_open_repair(struct store *volume, const struct fs_compartment *c, struct store_file *lease,
+		     const struct fs_config *cfg, struct comp **ret, struct fault *f) CL_MUST_USE;
 /* Commits, checkpoints, marks clean, frees. Returns the first error. */
 int comp_close(struct comp *c) CL_MUST_USE;
 /* Frees without writing anything. */
@@ -105,7 +113,26 @@ uint64_t comp_new_object(struct comp *c);
 int comp_read_root(struct comp *c, struct fault *f) CL_MUST_USE;
 int comp_seal_root(struct comp *c, bool clean, struct pagebuf *buf) CL_MUST_USE;
 /* For fsck: one copy (0 or 1) of the root page at home, whatever the journal has. -ENOENT, -EBADMSG, -EUCLEAN, -EPROTONOSUPPORT. */
-int comp_check_root(struct comp *c, unsigned copy, uint64_t *ret_txn) CL_MUST_USE;
+int comp_check_root(struct comp *c, unsigned copy, uint64_t *ret_txn, bool *ret_clean) CL_MUST_USE;
+
+/* For comp_repair.c: a struct with its folder open and its keys derived, nothing read; and one root page, whose number it gives. */
+int comp_new(struct store *volume, const struct fs_compartment *c, const struct fs_config *cfg, struct comp **ret,
+	     struct fault *f) CL_MUST_USE;
+int comp_open_root(struct comp *c, const uint8_t raw[static CL_PAGE], uint64_t *ret_txn, bool *ret_clean) CL_MUST_USE;
+
+/*
+ * For fsck (comp_repair.c), before a compartment can be opened. The caller holds its lease exclusively. ret_text gets a sentence about
+ * what was done, or why not.
+ *
+ * Both copies of the root page are lost: takes the one of the last record of a journal that is sound. -ENOENT: it is not there any more.
+ */
+int comp_restore_root(struct store *volume, const struct fs_compartment *c, char *ret_text, size_t size) CL_MUST_USE;
+/*
+ * A journal that is damaged in the middle, or has no header: what stands before the damage counts, if there is a root page that belongs
+ * to it. -EBADMSG: there is none.
+ */
+int comp_cut_journal(struct store *volume, const struct fs_compartment *c, char *ret_text, size_t size) CL_MUST_USE;
+int comp_remake_journal(struct store *volume, const struct fs_compartment *c, char *ret_text, size_t size) CL_MUST_USE;
 
 /*
  * For a follower (fs/follow.h), beside the process that writes. comp_open_unlocked: the folder and the keys, without a lease; nothing

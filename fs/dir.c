@@ -576,3 +576,44 @@ int dir_next(struct inode *dir, uint64_t pos, struct dir_entry *ret)
 	}
 	return atomic_load(&dir->dir_damaged) ? -EBADMSG : -ENOENT;
 }
+
+uint64_t dir_live(const struct inode *dir)
+{
+	return dir->index->n;
+}
+
+void dir_unload(struct inode *dir)
+{
+	dir_index_free(dir->index);
+	dir->index = NULL;
+	atomic_store(&dir->dir_damaged, false);
+}
+
+void dir_mend_page(uint8_t page[static CL_PAGE])
+{
+	struct disk_dir_header h = { .zero = { 0 } };
+	unsigned used = 0, live = 0, off = HEADER, last = HEADER;
+
+	while (off < CL_PAGE && record_ok(page, off)) {
+		struct disk_dirent d = get_record(page, off);
+		const uint8_t *name = page + off + RECORD_FIXED;
+		if (le64_get(d.ino) && (memchr(name, '\0', d.name_len) || memchr(name, '/', d.name_len))) {
+			memset(page + off, 0, le16_get(d.len));
+			d = (struct disk_dirent){ .len = d.len };
+			set_record(page, off, &d);
+		}
+		used += used_of(&d);
+		live += le64_get(d.ino) != 0;
+		last = off;
+		off += le16_get(d.len);
+	}
+	if (off < CL_PAGE) {
+		struct disk_dirent d = off > HEADER ? get_record(page, last) : (struct disk_dirent){ .len = le16_of(0) };
+		memset(page + off, 0, CL_PAGE - off);
+		d.len = le16_of((uint16_t)(CL_PAGE - last));
+		set_record(page, last, &d);
+	}
+	h.used = le16_of((uint16_t)used);
+	h.live = le16_of((uint16_t)live);
+	memcpy(page, &h, sizeof h);
+}

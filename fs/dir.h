@@ -53,6 +53,15 @@ int dir_retarget(struct inode *dir, const struct dir_entry *e, uint64_t ino, uin
  */
 int dir_next(struct inode *dir, uint64_t pos, struct dir_entry *ret) CL_MUST_USE;
 
+/* For repair: entries that the index has, which is loaded: those of all pages that can be read. */
+uint64_t dir_live(const struct inode *dir);
+/* For repair: forgets the index, after pages were changed behind its back. */
+void dir_unload(struct inode *dir);
+/*
+ * For repair: makes a malformed page well-formed. Sound entries stay where they are as far as the page can be followed; the rest is free
+ * afterwards.
+ */
+void dir_mend_page(uint8_t page[static CL_PAGE]);
 /* Structure of one page, for fsck: -EUCLEAN. Calls fn for each entry when given. */
 int dir_check_page(const uint8_t page[static CL_PAGE], uint64_t page_no, int (*fn)(void *arg, const struct dir_entry *e), void *arg) CL_MUST_USE;
 

@@ -174,14 +174,22 @@ void fs_get_stats(struct fs *fs, struct fs_stats *ret);
 
 /*
  * fsck: verifies structure and every page of every compartment that is given with a key; without a key (key NULL) only what
- * needs none (journal chain, names and modes of lower files, sizes). Nothing is written unless repair. report is called per finding with a
- * sentence; path is "" when it concerns no file. progress gets pages done and pages in all (may be NULL).
+ * needs none (journal chain, names and modes of lower files, sizes). Nothing is written unless replay or repair. report is called per
+ * finding with a sentence; path is "" when it concerns no file. progress gets pages done and pages in all (may be NULL).
  * ret_errors counts findings that were not corrected, ret_fixed the others (journal replay counts as one). What harms nobody (leftovers
  * of a crash) is reported with fixed = false, and counted by neither.
  */
+enum fs_repair {
+	FS_REPAIR_NONE,
+	FS_REPAIR_SAFE, /* what loses nothing and needs no decision */
+	FS_REPAIR_ALL   /* everything: what cannot be read is given up, what is left of it kept in lost+found */
+};
 struct fs_check {
 	bool follow;  /* without replay: scrubs a compartment that somebody writes, beside him; else such a one is -EBUSY */
-	bool replay;  /* write: replay the journals (-n: false, they are read as overlays) */
+	bool replay;  /* write: replay the journals (-n: false, they are read as overlays); implied by repair */
+	enum fs_repair repair;
+	/* With FS_REPAIR_NONE and replay, once for each compartment with errors that could be repaired; true: all of them are. May be NULL. */
+	bool (*ask)(void *arg, const char *question);
 	void (*report)(void *arg, const char *path, const char *text, bool fixed);
 	void (*progress)(void *arg, uint64_t done, uint64_t all);
 	void *arg;

@@ -131,6 +131,8 @@ bool inode_is_unused(struct inode *i);
 /* Record <-> memory. decode: -EUCLEAN with what is wrong in the log. */
 void inode_encode(const struct inode *i, const struct inode_data *data, uint8_t out[static INODE_RECORD]);
 int inode_decode(struct inode *i, const uint8_t in[static INODE_RECORD]) CL_MUST_USE;
+/* For repair: makes a record that does not decode into one that does, with all of it that makes sense. False: nothing does. */
+bool inode_mend(uint8_t record[static INODE_RECORD]);
 void inode_data_now(const struct inode *i, struct inode_data *ret);
 
 /* Page ranges of data: waits until no range in the way is held. */

@@ -204,3 +204,74 @@ int inode_decode(struct inode *i, const uint8_t in[static INODE_RECORD])
 	secret_wipe(&t, sizeof t);
 	return err;
 }
+
+static void mend_time(struct disk_time *t)
+{
+	if (le32_get(t->nsec) > 999999999)
+		t->nsec = le32_of(0);
+}
+
+static void mend_trees(struct disk_inode *d)
+{
+	uint64_t object = le64_get(d->object), xobject = le64_get(d->xattr_object);
+
+	if (object < PAGEIO_OBJ_FIRST || object >> 63 || d->height > PAGEIO_LEVELS) {
+		d->object = d->stored = le64_of(0);
+		d->height = 0;
+		memset(&d->root, 0, sizeof d->root);
+		memset(d->key, 0, sizeof d->key);
+	}
+	if (xobject < PAGEIO_OBJ_FIRST || xobject >> 63 || d->xattr_height > PAGEIO_LEVELS) {
+		d->xattr_object = le64_of(0);
+		d->xattr_height = 0;
+		d->xattr_len = le32_of(0);
+		memset(&d->xattr_root, 0, sizeof d->xattr_root);
+		memset(d->xattr_key, 0, sizeof d->xattr_key);
+	}
+}
+
+bool inode_mend(uint8_t record[static INODE_RECORD])
+{
+	struct disk_inode d;
+	uint32_t mode, flags;
+
+	memcpy(&d, record, sizeof d);
+	mode = le32_get(d.mode) & (S_IFMT | 07777);
+	flags = le32_get(d.flags) & FLAG_LINK_INLINE;
+	mend_trees(&d);
+	d.mode = le32_of(mode);
+	if (wrong(&(struct disk_inode){ .mode = d.mode })) {
+		if (!le64_get(d.object))
+			return false;
+		mode = S_IFREG | 0600; /* contents of some kind */
+	}
+	if (!S_ISLNK(mode))
+		flags = 0;
+	if (le64_get(d.size) > FS_FILE_MAX)
+		d.size = le64_of(FS_FILE_MAX);
+	if (le16_get(d.link_len) + le16_get(d.xattr_inline_len) > INODE_INLINE) {
+		d.link_len = d.xattr_inline_len = le16_of(0);
+		memset(d.inline_area, 0, sizeof d.inline_area);
+		flags = 0;
+	}
+	if (S_ISDIR(mode)) {
+		uint64_t pages = le64_get(d.size) / CL_PAGE + (le64_get(d.size) % CL_PAGE != 0);
+		d.size = le64_of(CL_MIN(pages, DIR_PAGES_MAX) * CL_PAGE);
+		if (le64_get(d.parent) >= INODE_MAX)
+			d.parent = le64_of(0);
+	}
+	mend_time(&d.atime);
+	mend_time(&d.mtime);
+	mend_time(&d.ctime);
+	mend_time(&d.btime);
+	d.mode = le32_of(mode);
+	d.flags = le32_of(flags | (le64_get(d.xattr_object) ? FLAG_XATTR_OBJECT : 0));
+	memset(d.zero1, 0, sizeof d.zero1);
+	memset(d.zero2, 0, sizeof d.zero2);
+	memset(d.zero3, 0, sizeof d.zero3);
+	bool good = !wrong(&d);
+	if (good)
+		memcpy(record, &d, sizeof d);
+	secret_wipe(&d, sizeof d);
+	return good;
+}

@@ -754,3 +754,93 @@ int journal_advance(struct journal *j, uint64_t seq)
 	atomic_store(&j->free, j->pages - (j->head - j->tail));
 	return 0;
 }
+
+/* A whole valid record of seq, anywhere in the ring, and its position: -ENOENT. */
+static int find_record(struct journal *j, uint64_t seq, uint64_t *ret_pos, uint8_t **ret_buf)
+{
+	for (uint64_t pos = 0; pos < j->pages; pos++) {
+		int err = read_record(j, pos, seq, ret_buf);
+		if (err <= 0) {
+			*ret_pos = pos;
+			return err;
+		}
+	}
+	return -ENOENT;
+}
+
+int journal_find(struct journal *j, uint64_t seq, int (*fn)(void *arg, const struct journal_record *r), void *arg)
+{
+	uint8_t *buf = NULL;
+	uint64_t pos;
+	int err = find_record(j, seq, &pos, &buf);
+
+	if (!err)
+		err = give_record(buf, fn, arg);
+	free(buf);
+	return err;
+}
+
+static int zero_ring(struct journal *j, uint64_t from, uint64_t to)
+{
+	uint8_t *zero = calloc(CHUNK_PAGES, CL_PAGE);
+	int err = zero ? 0 : -ENOMEM;
+
+	for (uint64_t pos = from; pos < to && !err;) {
+		uint64_t at = pos % j->pages;
+		uint64_t run = CL_MIN(CL_MIN(to - pos, CHUNK_PAGES), j->pages - at);
+		err = j->store->ops->pwrite(j->store, j->file, zero, run * CL_PAGE, (RING + at) * CL_PAGE);
+		pos += run;
+	}
+	free(zero);
+	return err ? err : j->store->ops->sync(j->store, j->file);
+}
+
+int journal_cut(struct journal *j, uint64_t *ret_last)
+{
+	*ret_last = 0;
+	for (uint64_t pos = j->head; pos < j->tail + j->pages; pos++) {
+		uint8_t *buf;
+		int err = read_record(j, pos, 0, &buf);
+		if (err < 0)
+			return err;
+		if (err)
+			continue;
+		struct disk_record r;
+		memcpy(&r, buf, sizeof r);
+		free(buf);
+		if (le64_get(r.seq) >= j->seq)
+			*ret_last = CL_MAX(*ret_last, le64_get(r.seq));
+	}
+	return zero_ring(j, j->head, j->tail + j->pages);
+}
+
+int journal_remake(struct store *s, const uint8_t id[static 16], uint32_t pages, uint64_t seq, bool *ret_found)
+{
+	struct journal j = { .store = s, .pages = pages, .seq = seq, .tail_seq = seq, .generation = 1 };
+	uint8_t *buf = NULL;
+	uint64_t size = 0;
+
+	memcpy(j.id, id, 16);
+	int err = s->ops->open(s, "journal", STORE_CREATE | STORE_IN_PLACE, &j.file);
+	if (err)
+		return err;
+	err = s->ops->size(s, j.file, &size);
+	if (!err && size / CL_PAGE >= JOURNAL_PAGES_MIN + RING && size / CL_PAGE <= JOURNAL_PAGES_MAX + RING)
+		j.pages = size / CL_PAGE - RING;
+	if (!err)
+		err = find_record(&j, seq, &j.tail, &buf);
+	free(buf);
+	*ret_found = !err;
+	if (err == -ENOENT) {
+		j.tail = 0;
+		err = zero_ring(&j, 0, j.pages);
+	}
+	if (!err)
+		err = s->ops->truncate(s, j.file, (j.pages + RING) * CL_PAGE);
+	if (!err)
+		err = write_headers(&j);
+	if (!err)
+		err = s->ops->sync(s, j.file);
+	s->ops->close(s, j.file);
+	return err ? err : s->ops->sync_dir(s, ".");
+}

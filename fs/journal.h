@@ -84,4 +84,20 @@ int journal_append(struct journal *j, uint64_t seq, const struct journal_block *
 /* Moves the tail behind transaction seq, durably. All of it must be home and synced. */
 int journal_advance(struct journal *j, uint64_t seq) CL_MUST_USE;
 
+/*
+ * For repair. Calls fn for the whole valid record of transaction seq, wherever in the ring it stands, also before the tail. -ENOENT: there
+ * is none.
+ */
+int journal_find(struct journal *j, uint64_t seq, int (*fn)(void *arg, const struct journal_record *r), void *arg) CL_MUST_USE;
+/*
+ * Behind a scan that found a record broken or malformed: overwrites all that stands behind those before it, so that these are the whole
+ * log. *ret_last: the last transaction of which a whole record was given up, 0 for none.
+ */
+int journal_cut(struct journal *j, uint64_t *ret_last) CL_MUST_USE;
+/*
+ * A journal whose headers are both gone, or that is missing: makes it anew with seq as the next transaction. Records from seq on that stand
+ * whole in the ring count again (*ret_found: there are such). pages: of the ring, when the file does not say.
+ */
+int journal_remake(struct store *s, const uint8_t id[static 16], uint32_t pages, uint64_t seq, bool *ret_found) CL_MUST_USE;
+
 #endif

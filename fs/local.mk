@@ -20,6 +20,7 @@ libfs_a_SOURCES = \
 	fs/check_tree.c \
 	fs/comp.c \
 	fs/comp.h \
+	fs/comp_repair.c \
 	fs/data.c \
 	fs/data.h \
 	fs/dir.c \
@@ -54,6 +55,13 @@ libfs_a_SOURCES = \
 	fs/pageio.h \
 	fs/pagemap.c \
 	fs/pagemap.h \
+	fs/repair.c \
+	fs/repair.h \
+	fs/repair_data.c \
+	fs/repair_dir.c \
+	fs/repair_kind.h \
+	fs/repair_lower.c \
+	fs/repair_table.c \
 	fs/room.c \
 	fs/room.h \
 	fs/rule.h \

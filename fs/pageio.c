@@ -265,6 +265,26 @@ static void report_damage(struct pageio *io, const struct seal_place *place, uin
 		err == -EBADMSG ? "does not authenticate: it was changed, or is older than its parent" : strerror(-err));
 }
 
+static int write_copy(struct pageio *io, uint64_t object, unsigned copy, uint64_t lower, const void *buf, size_t n)
+{
+	struct pageio_handle *h;
+	int err = get_handle(io, object, copy, true, &h);
+
+	if (err)
+		return err;
+	err = io->store->ops->pwrite(io->store, h->file, buf, n * CL_PAGE, lower * CL_PAGE);
+	put_handle(io, h);
+	return err;
+}
+
+int pageio_copy_page(struct pageio *io, uint64_t object, unsigned copy, uint64_t lower)
+{
+	uint8_t raw[CL_PAGE];
+	int err = read_copy(io, object, !copy, lower, raw, 1);
+
+	return err ? err : write_copy(io, object, copy, lower, raw, 1);
+}
+
 /* The disk's fault, and not that of memory or of a limit: what the second copy is for. */
 static bool is_bad_page(int err)
 {
@@ -274,7 +294,6 @@ static bool is_bad_page(int err)
 /* why: error that the first copy was read with. */
 static void heal(struct pageio *io, uint64_t object, unsigned copy, uint64_t lower, const void *good, int why)
 {
-	struct pageio_handle *h;
 	char name[STORE_NAME_MAX];
 	const char *what = why == -EIO ? "cannot be read" : "is damaged";
 
@@ -284,11 +303,7 @@ static void heal(struct pageio *io, uint64_t object, unsigned copy, uint64_t low
 			 (unsigned long long)lower, what);
 		return;
 	}
-	int err = get_handle(io, object, copy, true, &h);
-	if (!err) {
-		err = io->store->ops->pwrite(io->store, h->file, good, CL_PAGE, lower * CL_PAGE);
-		put_handle(io, h);
-	}
+	int err = write_copy(io, object, copy, lower, good, 1);
 	if (!err)
 		atomic_fetch_add(&io->healed, 1);
 	log_warn("compartment %s: object %s: page %llu %s; %s from its second copy", io->name, name, (unsigned long long)lower, what,
@@ -327,17 +342,11 @@ int pageio_open(struct pageio *io, const struct seal_key *key, const struct seal
 
 int pageio_write_home(struct pageio *io, uint64_t object, uint64_t lower, const void *buf, size_t n)
 {
-	for (unsigned copy = 0; copy < pageio_copies(object); copy++) {
-		struct pageio_handle *h;
-		int err = get_handle(io, object, copy, true, &h);
-		if (err)
-			return err;
-		err = io->store->ops->pwrite(io->store, h->file, buf, n * CL_PAGE, lower * CL_PAGE);
-		put_handle(io, h);
-		if (err)
-			return err;
-	}
-	return 0;
+	int err = 0;
+
+	for (unsigned copy = 0; copy < pageio_copies(object) && !err; copy++)
+		err = write_copy(io, object, copy, lower, buf, n);
+	return err;
 }
 
 int pageio_sync(struct pageio *io, uint64_t object)

@@ -82,6 +82,8 @@ int pageio_open(struct pageio *io, const struct seal_key *key, const struct seal
 int pageio_read_raw(struct pageio *io, uint64_t object, uint64_t lower, void *out, size_t n) CL_MUST_USE;
 /* For fsck: the same of one copy (0 or 1). A copy that does not exist reads as zeros; -EUCLEAN: not a plain file. */
 int pageio_read_copy(struct pageio *io, uint64_t object, unsigned copy, uint64_t lower, void *out, size_t n) CL_MUST_USE;
+/* For repair: writes one page of one copy from the other, which is good. Not synced. */
+int pageio_copy_page(struct pageio *io, uint64_t object, unsigned copy, uint64_t lower) CL_MUST_USE;
 /* Writes n pages at home; makes the lower file if it is missing. Objects with two copies: both. Not synced. */
 int pageio_write_home(struct pageio *io, uint64_t object, uint64_t lower, const void *buf, size_t n) CL_MUST_USE;
 

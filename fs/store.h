@@ -68,5 +68,15 @@ struct store {
 int store_dir_open(const char *path, struct store **ret) CL_MUST_USE;
 /* Descriptor of the directory, borrowed (for volume.json); -EINVAL for a store that is none. */
 int store_dir_fd(const struct store *s);
+/*
+ * For repair, of a store that is a directory (others: -EINVAL). Gives a lower file or folder the mode that it must have: 0600, 0700.
+ * "." is the store itself.
+ */
+int store_dir_set_mode(const struct store *s, const char *name, bool folder) CL_MUST_USE;
+/*
+ * Puts a copy in the place of a lower file that has other names as well, which keep the old one. temp: a name for it while it is made.
+ * -EAGAIN: somebody holds a lock on it.
+ */
+int store_dir_unshare(const struct store *s, const char *name, const char *temp) CL_MUST_USE;
 
 #endif

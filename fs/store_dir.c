@@ -518,3 +518,83 @@ int store_dir_fd(const struct store *s)
 {
 	return s->ops == &dir_ops ? dir_of(s)->fd : -EINVAL;
 }
+
+int store_dir_set_mode(const struct store *s, const char *name, bool folder)
+{
+	struct stat st;
+	char self[40];
+	int top = store_dir_fd(s);
+
+	if (top < 0)
+		return top;
+	/* By way of a path descriptor, for there may be no right to open it. */
+	int fd = open_beneath(top, name, O_PATH, 0);
+	if (fd < 0)
+		return fd;
+	int err = fstat(fd, &st) < 0 ? -errno : 0;
+	if (!err && (folder ? !S_ISDIR(st.st_mode) : !S_ISREG(st.st_mode)))
+		err = -EUCLEAN;
+	snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+	if (!err && chmod(self, folder ? 0700 : 0600) < 0)
+		err = -errno;
+	close(fd);
+	return err;
+}
+
+static int copy_data(int from, int to)
+{
+	struct stat st;
+	char *buf = malloc((size_t)1 << 20);
+	off_t at = 0;
+	int err = buf ? 0 : -ENOMEM;
+
+	while (!err && (at = lseek(from, at, SEEK_DATA)) >= 0) {
+		ssize_t n = pread(from, buf, (size_t)1 << 20, at);
+		if (n <= 0) {
+			err = n < 0 ? -errno : 0;
+			break;
+		}
+		err = file_pwrite_full(to, buf, (size_t)n, (uint64_t)at);
+		at += n;
+	}
+	free(buf);
+	if (!err && at < 0 && errno != ENXIO)
+		err = -errno;
+	if (!err && fstat(from, &st) < 0)
+		err = -errno;
+	if (!err && ftruncate(to, st.st_size) < 0)
+		err = -errno;
+	return !err && fsync(to) < 0 ? -errno : err;
+}
+
+int store_dir_unshare(const struct store *s, const char *name, const char *temp)
+{
+	struct store *self = (struct store *)(uintptr_t)s;
+	struct stat st;
+	int top = store_dir_fd(s);
+
+	if (top < 0)
+		return top;
+	int from = open_beneath(top, name, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+	if (from < 0)
+		return from;
+	int err = fstat(from, &st) < 0 ? -errno : S_ISREG(st.st_mode) ? 0 : -EUCLEAN;
+	/* Who has locked it, a lease, would go on with the old one. */
+	if (!err)
+		err = dir_lock(self, &(struct store_file){ .fd = from }, STORE_SHARED);
+	if (!err)
+		err = dir_unlink(self, temp);
+	if (err == -ENOENT)
+		err = 0;
+	int to = err ? err : open_beneath(top, temp, O_RDWR | O_CREAT | O_EXCL, 0600);
+	if (to >= 0) {
+		err = copy_data(from, to);
+		close(to);
+		if (!err)
+			err = dir_rename(self, temp, name);
+	} else {
+		err = to;
+	}
+	close(from);
+	return err;
+}

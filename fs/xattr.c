@@ -197,7 +197,7 @@ static int store_object(struct inode *i, uint8_t *list, size_t len)
 	return 0;
 }
 
-static int store(struct inode *i, uint8_t *list, size_t len)
+int xattr_store(struct inode *i, uint8_t *list, size_t len)
 {
 	int err = inode_dirty(i);
 
@@ -246,7 +246,7 @@ int xattr_set(struct inode *i, const char *name, const void *value, size_t size,
 		memcpy(list + keep + FIXED, name, n);
 		if (size)
 			memcpy(list + keep + FIXED + n, value, size);
-		err = store(i, list, new_len);
+		err = xattr_store(i, list, new_len);
 		free_list(list, new_len);
 	}
 	free_list(old, len);
@@ -268,7 +268,7 @@ int xattr_remove(struct inode *i, const char *name)
 		size_t cut = length_of(list + at);
 		memmove(list + at, list + at + cut, len - at - cut);
 		memset(list + len - cut, 0, cut);
-		err = store(i, list, len - cut);
+		err = xattr_store(i, list, len - cut);
 	}
 	free_list(list, len);
 	return err;

@@ -25,6 +25,8 @@ static inline bool xattr_any(const struct inode *i)
 
 /* Structure of a list, for fsck: -EUCLEAN. */
 int xattr_check(const uint8_t *list, size_t len) CL_MUST_USE;
+/* Writes a list, for which there is room up to whole pages. */
+int xattr_store(struct inode *i, uint8_t *list, size_t len) CL_MUST_USE;
 /* The whole list, malloc'ed; *ret_list NULL when it is empty. */
 int xattr_load(struct inode *i, uint8_t **ret_list, size_t *ret_len) CL_MUST_USE;
 

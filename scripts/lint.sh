@@ -35,7 +35,7 @@ prefixes() {
 	common) echo 'bytes_|secret_|fault_|log_|file_|list_|le(16|32|64)_' ;;
 	keyring) echo 'keyring_' ;;
 	tpm) echo 'tpm_' ;;
-	fs) echo '(seal|store|journal|page|pageio|pagemap|node|tree|leaf|data|inode|dir|xattr|txn|room|fresh|home|comp|fs|label|access|acl|check|rule|follow)_' ;;
+	fs) echo '(seal|store|journal|page|pageio|pagemap|node|tree|leaf|data|inode|dir|xattr|txn|room|fresh|home|comp|fs|label|access|acl|check|repair|rule|follow)_' ;;
 	fs/fuse) echo 'fuse_cl_' ;;
 	esac
 }

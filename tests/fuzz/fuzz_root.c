@@ -54,9 +54,10 @@ static void run(const uint8_t *data, size_t len)
 		fuzz_check_fault(&f, err);
 	} else {
 		uint64_t txn[2];
+		bool clean;
 		struct inode *i;
 		for (unsigned copy = 0; copy < 2; copy++) {
-			err = comp_check_root(c, copy, &txn[copy]);
+			err = comp_check_root(c, copy, &txn[copy], &clean);
 			FUZZ_ERROR(err, -EBADMSG, -EUCLEAN, -EPROTONOSUPPORT);
 		}
 		err = inode_get(c, INODE_ROOT, &i);
