@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* fsck.cloison: replays journals, verifies every page that a key is there for, and says what it could not look at. */
+/* fsck.cloison: replays journals, verifies every page that it has a key for, repairs, says what it could not look at. */
 #include "common/bytes.h"
 #include "common/file.h"
 #include "common/log.h"
@@ -36,7 +36,8 @@ static const char help[] =
 	"Usage: fsck.cloison [OPTION]... DIR\n"
 	"Checks the volume in DIR. With keys it verifies every page. While it is mounted, -n scrubs it.\n\n"
 	"  -n                   write nothing, not even replay the journals; the volume may be mounted\n"
-	"  -a, -p, -y           ask for no key\n"
+	"  -p, -a               repair what can be without loss; ask nothing\n"
+	"  -y                   repair everything, giving up what cannot be read; ask nothing\n"
 	"  -f                   check even if the volume looks clean (always done)\n"
 	"  -C FD                progress lines to descriptor FD (0: a bar)\n"
 	"  --label LABEL|all    what to unlock: a label with those below it, or all that can be (default)\n"
@@ -63,6 +64,8 @@ struct fsck {
 	const char *path;
 	bool no_write, json, help, version;
 	bool no_questions;
+	enum fs_repair repair;
+	unsigned ways; /* -p and -a: 1; -y: 2 */
 	bool keys_asked_for; /* a key option was given: then no key is an error */
 	int progress_fd;
 	struct progress progress;
@@ -116,6 +119,8 @@ static int take(struct fsck *k, int opt, struct fault *f)
 	case 'p':
 	case 'y':
 		k->no_questions = true;
+		k->repair = CL_MAX(k->repair, opt == 'y' ? FS_REPAIR_ALL : FS_REPAIR_SAFE);
+		k->ways |= opt == 'y' ? 2u : 1u;
 		return 0;
 	case 'C':
 		if (!strcmp(optarg, "0"))
@@ -146,7 +151,7 @@ static int take(struct fsck *k, int opt, struct fault *f)
 	case OPT_PASSPHRASE:
 		key = "passphrase-file";
 		break;
-	default: /* -a -p -y -f: nothing is asked, everything is checked, in any case */
+	default: /* -f: everything is checked in any case */
 		return 0;
 	}
 	int got = key_option(k, key, optarg, f);
@@ -163,6 +168,8 @@ static int parse(struct fsck *k, int argc, char **argv, struct fault *f)
 		if (k->help || k->version)
 			return 0;
 	}
+	if (k->ways == 3 || (k->ways && k->no_write))
+		return fault_set(f, -EINVAL, CL_EXIT_USAGE, "only one of -n, -p (or -a) and -y can be given");
 	if (argc - optind != 1)
 		return fault_set(f, -EINVAL, CL_EXIT_USAGE, "expected one DIR");
 	k->path = argv[optind];
@@ -280,6 +287,19 @@ static void on_progress(void *arg, uint64_t done, uint64_t all)
 	progress_step(&k->progress, done, all);
 }
 
+static bool ask(void *arg, const char *question)
+{
+	struct fsck *k = arg;
+	char line[16];
+	progress_clear(&k->progress);
+	print_clean(k->path);
+	fputs(": ", stdout);
+	print_clean(question);
+	fputs(" (y/n)? ", stdout);
+	fflush(stdout);
+	return fgets(line, sizeof line, stdin) && (line[0] == 'y' || line[0] == 'Y');
+}
+
 /* Whatever is cut off is as a crash would leave it, and the volume is made for that. */
 static void on_cancel(int sig CL_UNUSED)
 {
@@ -302,7 +322,11 @@ static int check(struct fsck *k, struct fault *f)
 	const struct sigaction act = { .sa_handler = on_cancel };
 	for (size_t i = 0; i < CL_ARRAY_LEN(signals); i++)
 		sigaction(signals[i], &act, NULL);
-	k->check = (struct fs_check){ .replay = !k->no_write, .report = report, .progress = on_progress, .arg = k };
+	k->check = (struct fs_check){
+		.replay = !k->no_write, .repair = k->repair, .report = report, .progress = on_progress, .arg = k
+	};
+	if (!k->no_questions && !k->json && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))
+		k->check.ask = ask;
 	const struct fs_config cfg = { .read_only = k->no_write };
 	progress_init(&k->progress, "checking", k->path, k->progress_fd);
 	char *dir = realpath(k->path, NULL), *target = NULL;
