@@ -6,6 +6,7 @@ include tests/fault/local.mk
 include tests/fuzz/local.mk
 include tests/evil/local.mk
 include tests/full/local.mk
+include tests/fsck/local.mk
 include tests/model/local.mk
 include tests/mount/local.mk
 include tests/sim/local.mk

@@ -70,9 +70,14 @@ try_mounted() {
 	: >"$T/log"
 	mount_logged "$T/log"
 }
-fsck_names() { # PATTERN: with and without -n
+fsck_names() { # PATTERN: by all ways to run it; what loses something is repaired with -y alone, once and for all
 	expect 4 "$1" fsck.cloison -n --tpm2 none --passphrase-file "$passphrase" "$D"
-	expect 4 "$1" fsck.cloison -y --tpm2 none --passphrase-file "$passphrase" "$D"
+	expect 4 "$1" fsck.cloison --tpm2 none --passphrase-file "$passphrase" "$D"
+	expect 4 "$1" fsck.cloison -p --tpm2 none --passphrase-file "$passphrase" "$D"
+	rm -rf "$T/repaired"
+	cp -a "$D" "$T/repaired"
+	expect 1 "$1" fsck.cloison -y --tpm2 none --passphrase-file "$passphrase" "$T/repaired"
+	expect 0 'clean' fsck.cloison -n --tpm2 none --passphrase-file "$passphrase" "$T/repaired"
 }
 
 step 'a leaf of a file'

@@ -225,6 +225,14 @@ static inline int check_volume(struct volume *v, bool replay)
 	return fs_check(v->store, v->c, 2, &v->cfg, &v->check, &v->f);
 }
 
+static inline int repair_volume(struct volume *v, enum fs_repair level)
+{
+	v->check = (struct fs_check){ .replay = true, .repair = level, .report = on_finding, .arg = v };
+	v->n = 0;
+	v->f = (struct fault){ 0 };
+	return fs_check(v->store, v->c, 2, &v->cfg, &v->check, &v->f);
+}
+
 static inline const struct finding *find(const struct volume *v, const char *path, const char *text)
 {
 	for (size_t i = 0; i < v->n; i++)

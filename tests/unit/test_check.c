@@ -293,6 +293,7 @@ static struct {
 	char name[STORE_NAME_MAX];
 	struct store_file *file;
 	uint64_t first, last;
+	int err; /* that they give */
 } bad;
 
 static int bad_open(struct store *s, const char *name, int flags, struct store_file **ret)
@@ -314,7 +315,7 @@ static void bad_close(struct store *s, struct store_file *f)
 static int bad_pread(struct store *s, struct store_file *f, void *buf, size_t n, uint64_t off, size_t *ret_got)
 {
 	if (f == bad.file && off < (bad.last + 1) * CL_PAGE && off + n > bad.first * CL_PAGE)
-		return -EIO;
+		return bad.err;
 	return bad.real->pread(s, f, buf, n, off, ret_got);
 }
 
@@ -339,17 +340,41 @@ START_TEST(test_bad_blocks)
 	bad.ops.close = bad_close;
 	bad.ops.pread = bad_pread;
 	bad.ops.sub = bad_sub;
+	bad.err = -EIO;
 	bad.first = pageio_lower_leaf(140);
 	bad.last = pageio_lower_leaf(143);
 	snprintf(bad.name, sizeof bad.name, "%s", object_file(o));
 	v->store->ops = &bad.ops;
 	verdict(v, false, 1, 0);
 	expect(v, "/moved", "contents: pages 140-143 (bytes 573440-589823) cannot be read: Input/output error");
+	/* Another time they may be read: nothing is given up for that. */
+	ck_assert_int_eq(repair_volume(v, FS_REPAIR_ALL), 0);
+	ck_assert_uint_eq(v->check.ret_errors, 1);
+	ck_assert_uint_eq(v->check.ret_fixed, 0);
+	expect(v, "/moved", "contents: pages 140-143 (bytes 573440-589823) cannot be read: Input/output error");
 	snprintf(bad.name, sizeof bad.name, "root.copy");
 	bad.first = bad.last = 0;
 	verdict(v, false, 2, 0); /* of both labels */
 	expect(v, "", "root page: root.copy is damaged (it cannot be read: Input/output error)");
+	/* Written again, of both labels; it does not help, and is not tried for ever. */
+	ck_assert_int_eq(repair_volume(v, FS_REPAIR_SAFE), 0);
+	ck_assert_uint_eq(v->check.ret_errors, 2);
+	ck_assert_uint_eq(v->check.ret_fixed, 2);
+	/* Whom the names of a directory lead to cannot be said without it: nobody goes to lost+found. */
+	snprintf(bad.name, sizeof bad.name, "%s", object_file(object_of(v, 0, INODE_ROOT, false)));
+	bad.last = UINT32_MAX;
+	ck_assert_int_eq(repair_volume(v, FS_REPAIR_ALL), 0);
+	ck_assert_uint_gt(v->check.ret_errors, 0);
+	ck_assert_uint_eq(v->check.ret_fixed, 0);
+	/* Want of memory or of descriptors is no finding. */
+	static const int ours[] = { -ENOMEM, -EMFILE, -ENFILE };
+	for (unsigned i = 0; i < CL_ARRAY_LEN(ours); i++) {
+		bad.err = ours[i];
+		ck_assert_int_eq(repair_volume(v, FS_REPAIR_ALL), ours[i]);
+		ck_assert_uint_eq(v->check.ret_fixed, 0);
+	}
 	v->store->ops = bad.real;
+	verdict(v, false, 0, 0);
 	volume_free(v);
 }
 END_TEST
@@ -367,6 +392,86 @@ static void crash(struct volume *v)
 	ck_assert_int_eq(system(cmd), 0);
 	ck_assert_int_eq(store_dir_open(v->dir, &v->store), 0);
 }
+
+static bool answer;
+static unsigned asked;
+
+static bool on_question(void *arg, const char *question)
+{
+	(void)arg;
+	ck_assert_ptr_nonnull(strstr(question, "Repair"));
+	asked++;
+	return answer;
+}
+
+static int ask_volume(struct volume *v, bool yes)
+{
+	answer = yes;
+	asked = 0;
+	v->check = (struct fs_check){ .replay = true, .ask = on_question, .report = on_finding, .arg = v };
+	v->n = 0;
+	return fs_check(v->store, v->c, 2, &v->cfg, &v->check, &v->f);
+}
+
+/* Once for each label with something to repair, after what there is was told. */
+START_TEST(test_ask)
+{
+	struct volume *v = volume_new();
+
+	fill(v);
+	ck_assert_int_eq(ask_volume(v, true), 0);
+	ck_assert_uint_eq(asked, 0);
+	flip(lower(v, 0, object_file(object_of(v, 0, inode_of(v, "moved", NULL), false))), 0);
+	ck_assert_int_eq(chmod(lower(v, 0, "3f"), 0755), 0);
+	ck_assert_int_eq(ask_volume(v, false), 0);
+	ck_assert_uint_eq(asked, 1);
+	ck_assert_uint_eq(v->check.ret_errors, 2);
+	ck_assert_uint_eq(v->check.ret_fixed, 0);
+	ck_assert_int_eq(ask_volume(v, true), 0);
+	ck_assert_uint_eq(asked, 1);
+	ck_assert_uint_eq(v->check.ret_errors, 0);
+	ck_assert_uint_eq(v->check.ret_fixed, 3); /* the file has two names */
+	ck_assert(!v->found[0].fixed && v->found[v->n - 1].fixed);
+	verdict(v, false, 0, 0);
+	ck_assert_uint_eq(v->n, 0);
+	volume_free(v);
+}
+END_TEST
+
+/* The lease goes from the checker to the engine and back: nobody else can write meanwhile, and nothing is written beside another. */
+START_TEST(test_lease)
+{
+	struct volume *v = volume_new();
+	struct store *sub;
+	struct store_file *lease;
+	char id[33];
+
+	fill(v);
+	ck_assert_int_eq(chmod(lower(v, 0, "3f"), 0755), 0);
+	bytes_to_hex(v->c[0].id, 16, id);
+	ck_assert_int_eq(v->store->ops->sub(v->store, id, &sub), 0);
+	ck_assert_int_eq(sub->ops->open(sub, "lease", STORE_RDWR, &lease), 0);
+	/* A reader does not keep one from checking, but from repairing. */
+	ck_assert_int_eq(sub->ops->lock(sub, lease, STORE_SHARED), 0);
+	verdict(v, false, 1, 0);
+	ck_assert_int_eq(repair_volume(v, FS_REPAIR_ALL), -EBUSY);
+	ck_assert_int_eq(sub->ops->lock(sub, lease, STORE_EXCLUSIVE), 0);
+	ck_assert_int_eq(repair_volume(v, FS_REPAIR_ALL), -EBUSY);
+	/* Nor does a second name of the lease make it free. */
+	char second[200];
+	snprintf(second, sizeof second, "%s/second", v->dir);
+	ck_assert_int_eq(link(lower(v, 0, "lease"), second), 0);
+	ck_assert_int_eq(repair_volume(v, FS_REPAIR_ALL), 0);
+	ck_assert_uint_ge(v->check.ret_errors, 2);
+	ck_assert_uint_eq(v->check.ret_fixed, 0);
+	sub->ops->close(sub, lease);
+	ck_assert_int_eq(repair_volume(v, FS_REPAIR_ALL), 0);
+	ck_assert_uint_eq(v->check.ret_errors, 0);
+	ck_assert_uint_eq(v->check.ret_fixed, 2);
+	sub->ops->free(sub);
+	volume_free(v);
+}
+END_TEST
 
 START_TEST(test_journal)
 {
@@ -475,7 +580,8 @@ END_TEST
 int main(void)
 {
 	const TTest *const tests[] = { test_clean, test_contents,   test_copies,  test_table,         test_directory,
-				       test_lower, test_bad_blocks, test_journal, test_broken_journal, test_root_directory };
+				       test_lower, test_bad_blocks, test_journal, test_ask, test_lease, test_broken_journal,
+				       test_root_directory };
 
 	return run_tests("check", tests, CL_ARRAY_LEN(tests));
 }
