@@ -315,11 +315,24 @@ static void bitmap_bad(void *arg, uint64_t first, uint64_t last, bool index, int
 	p[b->n_bad++] = (struct check_range){ first * BITS_PER_PAGE, (last + 1) * BITS_PER_PAGE - 1 };
 }
 
+/* Bad in the second walk and not in the first: the disk fails meanwhile, and nothing can be said of the rest. */
+static void bitmap_gone(void *arg, uint64_t first, uint64_t last, bool index, int err)
+{
+	struct bitmap *b = arg;
+
+	(void)index;
+	(void)last;
+	for (size_t i = 0; i < b->n_bad; i++)
+		if (first * BITS_PER_PAGE >= b->bad[i].first && first * BITS_PER_PAGE <= b->bad[i].last)
+			return;
+	b->err = err;
+}
+
 static int check_bitmap(struct check_comp *cc, const struct tree *t, bool orphans)
 {
 	struct bitmap b = { .cc = cc, .orphans = orphans, .name = orphans ? "orphan bitmap" : "inode bitmap" };
 	struct check_walk pages = { .cc = cc, .name = b.name, .bad = bitmap_bad, .arg = &b };
-	struct check_walk bits = { .cc = cc, .page = bitmap_page, .arg = &b, .quiet = true };
+	struct check_walk bits = { .cc = cc, .page = bitmap_page, .bad = bitmap_gone, .arg = &b, .quiet = true };
 
 	/* First which pages are bad, then what the others say. They are few: a page serves 32768 inodes. */
 	tree_describe(t, &pages.desc);
@@ -328,6 +341,7 @@ static int check_bitmap(struct check_comp *cc, const struct tree *t, bool orphan
 	if (!err) {
 		tree_describe(t, &bits.desc);
 		err = check_walk(&bits);
+		err = err ? err : b.err;
 	}
 	if (!err) {
 		compare_holes(&b, UINT64_MAX);

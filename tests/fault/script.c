@@ -361,7 +361,7 @@ bool script_check(const struct script *s, struct trouble *t, bool trace)
 	if (err && (!*f.text || f.exit == CL_EXIT_INTEGRITY))
 		complain(&r, "fsck fails without a word, or because of damage", f.text);
 	/* What could not be read, also not at another try, is not said to be clean. */
-	if (t->lasting && !err && !c.ret_errors && was_hit(&r))
+	if (t->lasting && !err && !c.ret_errors && was_hit(&r) && !(t->harmless && t->harmless(t)))
 		complain(&r, "fsck says that all is clean", "");
 	if (!r.bad)
 		check_end(&r);

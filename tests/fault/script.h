@@ -42,6 +42,7 @@ struct trouble {
 	bool (*allowed)(const struct trouble *t, int err); /* negative errno of an operation that met it; NULL: only err */
 	unsigned long (*hits)(const struct trouble *t);
 	bool (*grave)(const struct trouble *t); /* a sync that met it cannot succeed; may be NULL */
+	bool (*harmless)(const struct trouble *t); /* fsck that met it may still find all clean: a lock given back; may be NULL */
 	void (*pause)(struct trouble *t, bool on); /* while on nothing fails */
 	void *arg;
 };

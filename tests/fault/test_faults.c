@@ -82,11 +82,16 @@ static bool grave(const struct trouble *t)
 	return kind == WRAP_SYNC || kind == WRAP_SYNC_DIR || kind == WRAP_SYNC_ALL;
 }
 
+static bool harmless(const struct trouble *t)
+{
+	return ((const struct faulty *)t->arg)->kind == WRAP_LOCK;
+}
+
 /* memstore, or a directory that goes away. */
 static bool run_one(const struct options *o, const struct script *s, struct faulty *f, const struct way *w, bool directory)
 {
 	struct trouble t = { .in_format = o->in_format, .lasting = w && w->lasting, .err = w ? w->err : EIO, .hits = hits,
-			     .grave = grave, .pause = pause_it, .arg = f };
+			     .grave = grave, .harmless = harmless, .pause = pause_it, .arg = f };
 	char path[TEMPDIR_MAX] = "";
 	struct store *below;
 
