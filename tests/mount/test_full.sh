@@ -25,11 +25,11 @@ avail() { sync -f "$B" && df --output=avail -k "$B" | tail -n 1; } # KiB of the 
 # What is left goes to somebody else, to the last block that he can have; a big step first, then small files.
 somebody_fills() {
 	mkdir -p "$B/other"
-	dd if=/dev/zero of="$B/other/big" bs=64k oflag=append conv=notrunc status=none 2>/dev/null || true
+	! dd if=/dev/zero of="$B/other/big" bs=64k oflag=append conv=notrunc status=none 2>/dev/null || fail 'the disk has no end'
 	for i in $(seq 200); do
 		head -c 4096 /dev/zero 2>/dev/null >"$B/other/$RANDOM-$i" || break
 	done
-	dd if=/dev/zero of="$B/other/big" bs=4k oflag=append conv=notrunc status=none 2>/dev/null || true
+	! dd if=/dev/zero of="$B/other/big" bs=4k oflag=append conv=notrunc status=none 2>/dev/null || fail 'the disk has no end'
 	sync -f "$B"
 }
 somebody_leaves() { rm -rf "$B/other"; }
@@ -107,7 +107,7 @@ one_filesystem() { # KIND
 	step "$1: sparse files cost nothing, and holes give space back"
 	before=$(avail)
 	truncate -s 1G "$M/sparse"
-	fallocate -l 12M "$M/room" 2>/dev/null || true
+	fallocate -l 12M "$M/room"
 	head -c 12M /dev/urandom | dd of="$M/room" conv=notrunc bs=1M status=none iflag=fullblock
 	sync "$M"
 	used=$(du -sk "$V" | cut -f 1)
